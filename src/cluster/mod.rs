@@ -1,0 +1,18 @@
+//! What a Redis Cluster is, in the field's own words, and the parsers of what servers say about it.
+//!
+//! Pure: no I/O, no clock, no async. Everything a server sends is read here and nowhere else, so
+//! that one place decides what is believed.
+
+mod info;
+mod node;
+mod nodes;
+mod reply;
+mod slot;
+mod slots;
+
+pub use info::{ClusterInfo, Info};
+pub use node::{NodeAddr, NodeId, Role};
+pub use nodes::{Flags, NodeLine, OpenSlot, parse_nodes};
+pub use reply::{ParseError, Reply, printable};
+pub use slot::{SLOT_COUNT, SlotRange, slot_of, slot_text, tag_in};
+pub use slots::{ShardNode, SlotsEntry, parse_shards, parse_slots};

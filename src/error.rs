@@ -1,0 +1,353 @@
+//! Everything that can go wrong: a sentence, a hint, an exit code and a JSON code for each kind.
+//!
+//! The matches stand side by side on purpose: a kind without all four does not compile.
+//! Whatever a server or a file says is cleaned before it gets here (`cluster::printable`).
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What is wrong with one node: part of an error, or a line of `status`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeProblem {
+    /// `127.0.0.1:30001`.
+    pub node: String,
+    /// What is missing or wrong, in the words of a fragment: `no link to 127.0.0.1:30002`.
+    pub message: String,
+    /// The end of the node's log, if it died.
+    pub log: Vec<String>,
+}
+
+impl NodeProblem {
+    /// A problem without a log.
+    pub fn new(node: impl fmt::Display, message: impl Into<String>) -> Self {
+        Self {
+            node: node.to_string(),
+            message: message.into(),
+            log: Vec::new(),
+        }
+    }
+}
+
+/// Why a verb failed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// Arguments that can be refused by looking at them.
+    Usage {
+        /// What is wrong.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
+    /// The verb needs living nodes.
+    NotRunning {
+        /// The cluster.
+        name: String,
+    },
+    /// No cluster of that name in the home.
+    NoSuchCluster {
+        /// The cluster.
+        name: String,
+        /// Where it was looked for.
+        home: PathBuf,
+    },
+    /// A deadline passed.
+    TimedOut {
+        /// What was waited for: `the cluster to be ready`.
+        what: String,
+        /// How long.
+        after: Duration,
+        /// What was missing at the last look.
+        missing: Vec<NodeProblem>,
+    },
+    /// Ports that somebody else holds.
+    PortsInUse {
+        /// One line a port.
+        conflicts: Vec<NodeProblem>,
+    },
+    /// Somebody else works on the cluster.
+    Locked {
+        /// The cluster.
+        name: String,
+        /// Who: `pid 4711 (up)`.
+        holder: String,
+    },
+    /// A shape option differs from what the cluster was started with.
+    ShapeDiffers {
+        /// The cluster.
+        name: String,
+        /// `primaries: 3, not 5`.
+        differences: Vec<String>,
+    },
+    /// A directory or file that rcluster did not make.
+    NotOurs {
+        /// The path.
+        path: PathBuf,
+        /// How we know.
+        why: String,
+    },
+    /// A node holds data, slots or acquaintances that forming must not touch.
+    NotEmpty {
+        /// One line a node.
+        nodes: Vec<NodeProblem>,
+    },
+    /// A server refused for want of rights.
+    Refused {
+        /// The node.
+        node: String,
+        /// The server's words.
+        message: String,
+    },
+    /// A confirmation is needed and cannot be asked for.
+    Unconfirmed {
+        /// What would be done: `delete the data of cluster "default"`.
+        what: String,
+    },
+    /// Refused, whatever is confirmed.
+    Unsafe {
+        /// Why.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
+    /// No usable server binary, or limits too low.
+    Unfit {
+        /// Why.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
+    /// Server processes ended that should run.
+    NodesDied {
+        /// One line a node, with the end of its log.
+        nodes: Vec<NodeProblem>,
+        /// What became of the rest.
+        left: String,
+    },
+    /// A node directory would give a node another identity than it had.
+    Identity {
+        /// One line a node.
+        nodes: Vec<NodeProblem>,
+    },
+    /// A file of ours that cannot be understood.
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Nodes answered in a way that waiting cannot cure.
+    Nodes {
+        /// What failed: `the cluster is formed, but not writable`.
+        message: String,
+        /// One line a node.
+        nodes: Vec<NodeProblem>,
+    },
+    /// The operating system said no.
+    Io {
+        /// What was tried: `write /home/…/manifest.json`.
+        what: String,
+        /// Its words.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// An I/O error on a path, as `result.map_err(Error::io("read", path))`.
+    pub fn io<'a>(verb: &'a str, path: &'a Path) -> impl FnOnce(io::Error) -> Self + 'a {
+        move |source| Self::Io {
+            what: format!("{verb} {}", path.display()),
+            source,
+        }
+    }
+
+    /// A refusal of arguments.
+    pub fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Usage {
+            message: message.into(),
+            hint: hint.into(),
+        }
+    }
+
+    /// The exit code, as the contract lists them.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::NodesDied { .. }
+            | Self::Identity { .. }
+            | Self::Corrupt { .. }
+            | Self::Nodes { .. } => 1,
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => 10,
+            Self::Io { .. } => 1,
+            Self::Usage { .. } => 2,
+            Self::NotRunning { .. } => 3,
+            Self::NoSuchCluster { .. } => 4,
+            Self::TimedOut { .. } => 6,
+            Self::PortsInUse { .. }
+            | Self::Locked { .. }
+            | Self::ShapeDiffers { .. }
+            | Self::NotOurs { .. }
+            | Self::NotEmpty { .. } => 7,
+            Self::Refused { .. } => 8,
+            Self::Unconfirmed { .. } | Self::Unsafe { .. } => 9,
+            Self::Unfit { .. } => 10,
+        }
+    }
+
+    /// The `error.code` of the JSON document.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Usage { .. } => "usage",
+            Self::NotRunning { .. } => "not_running",
+            Self::NoSuchCluster { .. } => "no_such_cluster",
+            Self::TimedOut { .. } => "timed_out",
+            Self::PortsInUse { .. } => "port_in_use",
+            Self::Locked { .. } => "locked",
+            Self::ShapeDiffers { .. } => "shape_differs",
+            Self::NotOurs { .. } => "not_ours",
+            Self::NotEmpty { .. } => "node_not_empty",
+            Self::Refused { .. } => "refused_by_server",
+            Self::Unconfirmed { .. } => "confirmation_needed",
+            Self::Unsafe { .. } => "unsafe",
+            Self::Unfit { .. } => "environment",
+            Self::NodesDied { .. } => "node_died",
+            Self::Identity { .. } => "identity_lost",
+            Self::Corrupt { .. } => "corrupt_state",
+            Self::Nodes { .. } => "node_error",
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => "disk_full",
+            Self::Io { .. } => "io",
+        }
+    }
+
+    /// What to do about it, in the imperative; `None` when the sentence says it all.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Usage { hint, .. } | Self::Unsafe { hint, .. } | Self::Unfit { hint, .. } => Some(hint.clone()),
+            Self::NotRunning { name } => Some(format!("start it: rcluster{} start", option(name))),
+            Self::NoSuchCluster { .. } => Some("look at `rcluster list`, or make one: rcluster up".into()),
+            Self::TimedOut { .. } => {
+                Some("look at `rcluster status`; run the same verb again to go on, with a longer --timeout if it needs one".into())
+            }
+            Self::PortsInUse { .. } => Some("choose other ports with --port BASE and --bus-port BASE, or let rcluster choose: --port auto".into()),
+            Self::Locked { .. } => Some("wait for it, or pass a longer --timeout; the lock goes with its process".into()),
+            Self::ShapeDiffers { name, .. } => Some(format!(
+                "leave the options out, or make the cluster anew: rcluster{} down", option(name)
+            )),
+            Self::NotOurs { .. } => Some("move it away, or choose another --name or --home".into()),
+            Self::NotEmpty { .. } => Some("look at `rcluster status`; to begin anew without the data: rcluster down".into()),
+            Self::Refused { .. } => Some("check the user's rights and the password".into()),
+            Self::Unconfirmed { .. } => Some("pass --yes".into()),
+            Self::NodesDied { nodes, .. } => {
+                if nodes.iter().any(|node| node.log.is_empty()) {
+                    Some("see the nodes' logs: their paths are in `rcluster status --json`".into())
+                } else {
+                    None
+                }
+            }
+            Self::Identity { .. } => Some("put the nodes.conf back from a backup; or begin anew without the data: rcluster down".into()),
+            Self::Corrupt { path, .. } => Some(format!(
+                "put {} back from a backup, or move its directory away", path.display()
+            )),
+            Self::Nodes { .. } => None,
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => Some("make room on the disk, then run the same verb again".into()),
+            Self::Io { .. } => None,
+        }
+    }
+
+    /// What is wrong, node by node.
+    pub fn nodes(&self) -> &[NodeProblem] {
+        match self {
+            Self::TimedOut { missing: nodes, .. }
+            | Self::PortsInUse { conflicts: nodes }
+            | Self::NotEmpty { nodes }
+            | Self::NodesDied { nodes, .. }
+            | Self::Identity { nodes }
+            | Self::Nodes { nodes, .. } => nodes,
+            _ => &[],
+        }
+    }
+}
+
+/// ` --name x` unless `x` is the default name.
+fn option(name: &str) -> String {
+    if name == "default" {
+        String::new()
+    } else {
+        format!(" --name {name}")
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage { message, .. }
+            | Self::Unsafe { message, .. }
+            | Self::Unfit { message, .. } => f.write_str(message),
+            Self::NotRunning { name } => write!(f, "cluster \"{name}\" is not running"),
+            Self::NoSuchCluster { name, home } => {
+                write!(f, "there is no cluster \"{name}\" in {}", home.display())
+            }
+            Self::TimedOut { what, after, .. } => {
+                write!(f, "timed out after {after:.1?} waiting for {what}")
+            }
+            Self::PortsInUse { conflicts } => match conflicts.len() {
+                1 => write!(f, "a port that is needed is in use"),
+                n => write!(f, "{n} ports that are needed are in use"),
+            },
+            Self::Locked { name, holder } => write!(f, "cluster \"{name}\" is locked by {holder}"),
+            Self::ShapeDiffers { name, differences } => {
+                write!(
+                    f,
+                    "cluster \"{name}\" has another shape: {}",
+                    differences.join("; ")
+                )
+            }
+            Self::NotOurs { path, why } => {
+                write!(f, "{} was not made by rcluster: {why}", path.display())
+            }
+            Self::NotEmpty { nodes } => match nodes.len() {
+                1 => write!(f, "a node is not empty"),
+                n => write!(f, "{n} nodes are not empty"),
+            },
+            Self::Refused { node, message } => write!(f, "{node} refused: {message}"),
+            Self::Unconfirmed { what } => write!(f, "a confirmation is needed to {what}"),
+            Self::NodesDied { nodes, left } => {
+                match nodes.len() {
+                    1 => write!(f, "a server did not stay up")?,
+                    n => write!(f, "{n} servers did not stay up")?,
+                }
+                if left.is_empty() {
+                    Ok(())
+                } else {
+                    write!(f, "; {left}")
+                }
+            }
+            Self::Identity { nodes } => match nodes.len() {
+                1 => write!(
+                    f,
+                    "a node would start with another identity; nothing was started"
+                ),
+                n => write!(
+                    f,
+                    "{n} nodes would start with another identity; nothing was started"
+                ),
+            },
+            Self::Corrupt { path, why } => write!(f, "{} cannot be read: {why}", path.display()),
+            Self::Nodes { message, .. } => f.write_str(message),
+            Self::Io { what, .. } => write!(f, "could not {what}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+/// A result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
