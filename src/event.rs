@@ -1,0 +1,107 @@
+//! What happens while work is done: sent by [`ops`](crate::ops), shown by [`report`](crate::report).
+//!
+//! The border between doing and showing. Those who work say what happened and never print.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// Another process holds the cluster's lock; we wait.
+    WaitingForLock {
+        /// `pid 4711 (up)`.
+        holder: String,
+    },
+    /// Server processes are about to be spawned.
+    Starting {
+        /// How many.
+        nodes: usize,
+        /// `redis 7.0.15`.
+        server: String,
+        /// `127.0.0.1:30001-30006`.
+        at: String,
+    },
+    /// One of the servers answers.
+    Answered {
+        /// How many answer by now.
+        done: usize,
+        /// How many are started.
+        of: usize,
+    },
+    /// Forming has begun.
+    Forming {
+        /// How many nodes.
+        nodes: usize,
+    },
+    /// A wait goes on; said when what is missing changed.
+    Waiting {
+        /// For what: `the cluster to be ready`.
+        what: String,
+        /// How many nodes are there.
+        done: usize,
+        /// How many there must be.
+        of: usize,
+    },
+    /// Nodes were told to end.
+    Stopping {
+        /// How many.
+        nodes: usize,
+    },
+    /// A node has ended.
+    Stopped {
+        /// How many have.
+        done: usize,
+        /// How many must.
+        of: usize,
+    },
+    /// A node did not end by itself and was killed.
+    Killed {
+        /// The node.
+        node: String,
+        /// After what grace.
+        grace: Duration,
+    },
+    /// Something the user should know, though it stops nothing.
+    Note(String),
+    /// Something only `--verbose` shows.
+    Detail(String),
+}
+
+/// Where events are sent. Cheap to clone; sending never fails and never waits.
+#[derive(Clone)]
+pub struct Events(Arc<dyn Fn(Event) + Send + Sync>);
+
+impl Events {
+    /// Events go to `sink`.
+    pub fn new(sink: impl Fn(Event) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(sink))
+    }
+
+    /// Events are dropped.
+    pub fn none() -> Self {
+        Self::new(|_| ())
+    }
+
+    /// Says that `event` happened.
+    pub fn emit(&self, event: Event) {
+        (self.0)(event);
+    }
+
+    /// Says something the user should know.
+    pub fn note(&self, text: impl Into<String>) {
+        self.emit(Event::Note(text.into()));
+    }
+
+    /// Says something for `--verbose`.
+    pub fn detail(&self, text: impl Into<String>) {
+        self.emit(Event::Detail(text.into()));
+    }
+}
+
+impl std::fmt::Debug for Events {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Events")
+    }
+}

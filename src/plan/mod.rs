@@ -1,0 +1,18 @@
+//! From a wish to steps: everything that can be computed without a server.
+//!
+//! Pure: no I/O, no clock, no async. That is why `--dry-run` can print a plan, and why layouts,
+//! seeded configurations and the meaning of *ready* are tested over their whole domain.
+
+mod directive;
+mod formation;
+mod layout;
+mod ready;
+mod seed;
+mod spec;
+
+pub use directive::{Directive, last_value, parse_conf, parse_set};
+pub use formation::{Step, by_commands, finish};
+pub use layout::{Layout, Shard};
+pub use ready::{Expected, Replication, View, missing};
+pub use seed::{Seed, SeedNode, Technique};
+pub use spec::{ClusterSpec, MAX_NODES, PortChoice};
