@@ -1,0 +1,77 @@
+//! What was asked for, and which nodes there are.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::{NodeAddr, NodeId};
+use crate::plan::ClusterSpec;
+
+/// A cluster as it was asked for. Changes with the cluster's shape, not with its life.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The version of this file's form.
+    pub schema_version: u32,
+    /// The cluster's name.
+    pub name: String,
+    /// The shape.
+    pub spec: ClusterSpec,
+    /// The server it runs on: the one that last wrote its data.
+    pub server: ServerInfo,
+    /// The nodes; node 1 first.
+    pub nodes: Vec<NodeEntry>,
+    /// Whether the nodes were made into a cluster.
+    pub formed: bool,
+    /// A clean has begun: what is left of the data is worth nothing.
+    #[serde(default)]
+    pub cleaning: bool,
+}
+
+/// A server program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerInfo {
+    /// `redis` or `valkey`.
+    pub kind: String,
+    /// `7.0.15`.
+    pub version: String,
+    /// The program's path.
+    pub path: PathBuf,
+}
+
+/// One node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeEntry {
+    /// Where it listens.
+    pub addr: NodeAddr,
+    /// Its id, as soon as it is known.
+    pub id: Option<NodeId>,
+}
+
+impl Manifest {
+    pub(super) const FILE: &str = "manifest.json";
+
+    /// The version this rcluster reads and writes.
+    pub const SCHEMA_VERSION: u32 = 1;
+
+    /// What a damaged or edited manifest could be wrong about.
+    pub(super) fn check(&self) -> Result<(), String> {
+        self.spec.check().map_err(|error| error.to_string())?;
+        if self.nodes.len() != self.spec.node_count() {
+            return Err(format!(
+                "it lists {} nodes for a shape of {}",
+                self.nodes.len(),
+                self.spec.node_count()
+            ));
+        }
+        let ports: BTreeSet<u16> = self
+            .nodes
+            .iter()
+            .flat_map(|node| [node.addr.port, node.addr.bus_port])
+            .collect();
+        if ports.len() != 2 * self.nodes.len() || ports.contains(&0) {
+            return Err("its ports are not all different".into());
+        }
+        Ok(())
+    }
+}
