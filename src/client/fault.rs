@@ -1,0 +1,90 @@
+//! Why a command to a node failed.
+
+use std::fmt;
+
+use crate::cluster::{ParseError, printable};
+
+/// Why a command to a node failed. After [`Fault::Silent`] it may still have been done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// No connection, or it broke.
+    Unreachable(String),
+    /// No answer in time.
+    Silent,
+    /// The server's own error.
+    Server {
+        /// Its first word: `OOM`, `NOPERM`, `ERR`.
+        code: String,
+        /// The whole, code included.
+        message: String,
+    },
+    /// An answer that makes no sense.
+    Garbled(String),
+}
+
+impl Fault {
+    /// Whether the server refused for want of rights.
+    pub fn is_refusal(&self) -> bool {
+        self.has_code(&["NOAUTH", "WRONGPASS", "NOPERM", "DENIED"])
+    }
+
+    /// Whether waiting cannot cure it: the server refuses writes as it is configured now.
+    pub fn is_lasting(&self) -> bool {
+        self.has_code(&["OOM", "MISCONF", "NOREPLICAS"])
+    }
+
+    /// Whether a new connection is needed before the next command.
+    pub fn breaks_connection(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Garbled(_))
+    }
+
+    fn has_code(&self, codes: &[&str]) -> bool {
+        matches!(self, Self::Server { code, .. } if codes.contains(&code.as_str()))
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable(why) => write!(f, "cannot be reached ({why})"),
+            Self::Silent => f.write_str("does not answer"),
+            Self::Server { message, .. } => f.write_str(message),
+            Self::Garbled(what) => write!(f, "gives an answer that makes no sense: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}
+
+impl From<redis::RedisError> for Fault {
+    fn from(error: redis::RedisError) -> Self {
+        let said = || printable(&error.to_string(), 200);
+        if let (Some(code), redis::ErrorKind::Server(_) | redis::ErrorKind::Extension) =
+            (error.code(), error.kind())
+        {
+            let message = format!("{code} {}", error.detail().unwrap_or_default());
+            return Self::Server {
+                code: printable(code, 32),
+                message: printable(message.trim(), 200),
+            };
+        }
+        if error.is_timeout() {
+            Self::Silent
+        } else if error.is_io_error() {
+            Self::Unreachable(said())
+        } else if error.kind() == redis::ErrorKind::AuthenticationFailed {
+            Self::Server {
+                code: "NOAUTH".into(),
+                message: said(),
+            }
+        } else {
+            Self::Garbled(said())
+        }
+    }
+}
+
+impl From<ParseError> for Fault {
+    fn from(error: ParseError) -> Self {
+        Self::Garbled(error.to_string())
+    }
+}

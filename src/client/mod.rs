@@ -1,0 +1,338 @@
+//! The only door to the `redis` crate: one connection to one node, one method a command.
+//!
+//! A connection is never silently reopened and a command never silently repeated: whether that is
+//! right depends on the command, so those who use it decide. RESP2 throughout, because every
+//! server speaks it.
+
+mod fault;
+
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo,
+    Value, cmd,
+};
+
+pub use fault::Fault;
+
+use crate::cluster::{
+    ClusterInfo, Info, NodeAddr, NodeId, Reply, SlotRange, parse_nodes, parse_shards, parse_slots,
+};
+use crate::plan::{Replication, View};
+
+/// What a node holds, as far as it decides whether the node is empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contents {
+    /// Any key in any database.
+    pub keys: bool,
+    /// Any library loaded with `FUNCTION LOAD`.
+    pub functions: bool,
+}
+
+impl Contents {
+    /// Whether there is nothing to lose.
+    pub fn is_empty(&self) -> bool {
+        !self.keys && !self.functions
+    }
+}
+
+/// Which manual failover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failover {
+    /// With the primary's help, nothing lost.
+    Agreed,
+    /// Without asking anybody; only ever of nodes proven empty.
+    TakeOver,
+}
+
+/// A connection to one node. Cheap to clone; commands may be sent concurrently.
+#[derive(Clone)]
+pub struct Connection {
+    inner: MultiplexedConnection,
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Connection")
+    }
+}
+
+impl Connection {
+    /// Connects to a node. `limit` bounds the connect and each later answer.
+    pub async fn open(addr: NodeAddr, limit: Duration) -> Result<Self, Fault> {
+        let settings = redis::io::tcp::TcpSettings::default().set_nodelay(true);
+        // CLIENT SETINFO would be a round trip more, and an error in old servers' statistics.
+        let info = ConnectionAddr::Tcp(addr.host.to_string(), addr.port)
+            .into_connection_info()?
+            .set_tcp_settings(settings)
+            .set_redis_settings(RedisConnectionInfo::default().set_skip_set_lib_name());
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(limit))
+            .set_response_timeout(Some(limit));
+        let inner = Client::open(info)?
+            .get_multiplexed_async_connection_with_config(&config)
+            .await?;
+        Ok(Self { inner })
+    }
+
+    /// Sends `commands` at once; each has its own answer.
+    async fn ask(&self, commands: Vec<Cmd>) -> Result<Vec<Result<Reply, Fault>>, Fault> {
+        let wanted = commands.len();
+        let mut pipeline = redis::Pipeline::with_capacity(wanted);
+        for command in commands {
+            pipeline.add_command(command);
+        }
+        let mut connection = self.inner.clone();
+        let answers: Vec<redis::RedisResult<Value>> = pipeline
+            .ignore_errors()
+            .query_async(&mut connection)
+            .await?;
+        if answers.len() != wanted {
+            return Err(Fault::Garbled(format!(
+                "{} answers to {wanted} commands",
+                answers.len()
+            )));
+        }
+        Ok(answers
+            .into_iter()
+            .map(|answer| answer.map_err(Fault::from).and_then(reply))
+            .collect())
+    }
+
+    async fn one(&self, command: Cmd) -> Result<Reply, Fault> {
+        self.ask(vec![command])
+            .await?
+            .pop()
+            .unwrap_or(Ok(Reply::Nil))
+    }
+
+    /// `INFO server`.
+    pub async fn server(&self) -> Result<Info, Fault> {
+        info(self.one(words("INFO server")).await)
+    }
+
+    /// `CLUSTER INFO`.
+    pub async fn cluster_info(&self) -> Result<ClusterInfo, Fault> {
+        Ok(ClusterInfo::try_from(&info(
+            self.one(words("CLUSTER INFO")).await,
+        )?)?)
+    }
+
+    /// Everything that *ready* depends on, asked at one time. `seven`: whether the server knows
+    /// `CLUSTER SHARDS`.
+    pub async fn view(&self, seven: bool) -> Result<View, Fault> {
+        let mut commands = vec![
+            words("CLUSTER INFO"),
+            words("CLUSTER NODES"),
+            words("INFO replication"),
+            words("CLUSTER SLOTS"),
+        ];
+        if seven {
+            commands.push(words("CLUSTER SHARDS"));
+        }
+        let mut answers = self.ask(commands).await?.into_iter();
+        let mut next = || answers.next().unwrap_or(Ok(Reply::Nil));
+        Ok(View {
+            info: ClusterInfo::try_from(&info(next())?)?,
+            nodes: parse_nodes(&text(next()?)?)?,
+            replication: replication(&info(next())?),
+            slots: parse_slots(&next()?)?,
+            shards: if seven {
+                Some(parse_shards(&next()?)?)
+            } else {
+                None
+            },
+        })
+    }
+
+    /// The node's own replication.
+    pub async fn replication(&self) -> Result<Replication, Fault> {
+        Ok(replication(&info(
+            self.one(words("INFO replication")).await,
+        )?))
+    }
+
+    /// What the node holds. `seven`: whether the server knows functions.
+    pub async fn contents(&self, seven: bool) -> Result<Contents, Fault> {
+        let mut commands = vec![words("INFO keyspace")];
+        if seven {
+            commands.push(words("FUNCTION LIST"));
+        }
+        let mut answers = self.ask(commands).await?.into_iter();
+        let keys = info(answers.next().unwrap_or(Ok(Reply::Nil)))?.has_keys();
+        let functions = match answers.next() {
+            Some(answer) => !matches!(answer?, Reply::List(libraries) if libraries.is_empty()),
+            None => false,
+        };
+        Ok(Contents { keys, functions })
+    }
+
+    /// `CLUSTER ADDSLOTSRANGE`, or `ADDSLOTS` with each slot before 7.0.
+    pub async fn add_slots(&self, slots: SlotRange, seven: bool) -> Result<(), Fault> {
+        let mut command = words(if seven {
+            "CLUSTER ADDSLOTSRANGE"
+        } else {
+            "CLUSTER ADDSLOTS"
+        });
+        if seven {
+            command.arg(slots.first()).arg(slots.last());
+        } else {
+            command.arg((slots.first()..=slots.last()).collect::<Vec<_>>());
+        }
+        self.one(command).await.map(drop)
+    }
+
+    /// `CLUSTER SET-CONFIG-EPOCH`.
+    pub async fn set_config_epoch(&self, epoch: u64) -> Result<(), Fault> {
+        let mut command = words("CLUSTER SET-CONFIG-EPOCH");
+        command.arg(epoch);
+        self.one(command).await.map(drop)
+    }
+
+    /// `CLUSTER MEET` with each of `peers`, sent at once. To a node that is known already it
+    /// pushes what we say of ourselves: the peer reads the whole header of the MEET packet.
+    pub async fn meet(&self, peers: &[NodeAddr]) -> Result<(), Fault> {
+        let meet = |peer: &NodeAddr| {
+            let mut command = words("CLUSTER MEET");
+            command
+                .arg(peer.host.to_string())
+                .arg(peer.port)
+                .arg(peer.bus_port);
+            command
+        };
+        self.all_ok(peers.iter().map(meet).collect()).await
+    }
+
+    /// `CLUSTER REPLICATE`.
+    pub async fn replicate(&self, primary: &NodeId) -> Result<(), Fault> {
+        let mut command = words("CLUSTER REPLICATE");
+        command.arg(primary.as_str());
+        self.one(command).await.map(drop)
+    }
+
+    /// `CLUSTER FAILOVER`; returns when it is accepted, not when it is done.
+    pub async fn failover(&self, how: Failover) -> Result<(), Fault> {
+        let command = match how {
+            Failover::Agreed => words("CLUSTER FAILOVER"),
+            Failover::TakeOver => words("CLUSTER FAILOVER TAKEOVER"),
+        };
+        self.one(command).await.map(drop)
+    }
+
+    /// `CLUSTER FORGET` of each of `ids`; that one is not known is no error.
+    pub async fn forget(&self, ids: &[NodeId]) -> Result<(), Fault> {
+        let forget = |id: &NodeId| {
+            let mut command = words("CLUSTER FORGET");
+            command.arg(id.as_str());
+            command
+        };
+        for answer in self.ask(ids.iter().map(forget).collect()).await? {
+            match answer {
+                Err(Fault::Server { message, .. }) if message.contains("Unknown node") => {}
+                other => drop(other?),
+            }
+        }
+        Ok(())
+    }
+
+    /// `CONFIG SET`, one directive a command: more at once is known from 7.0 on only.
+    pub async fn config_set<'a>(
+        &self,
+        values: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<(), Fault> {
+        let set = |(name, value): (&str, &str)| {
+            let mut command = words("CONFIG SET");
+            command.arg(name).arg(value);
+            command
+        };
+        self.all_ok(values.into_iter().map(set).collect()).await
+    }
+
+    /// Publishes nothing to nobody: the message crosses the bus, and its header tells every node
+    /// our replication offset.
+    pub async fn publish_header(&self, channel: &str) -> Result<(), Fault> {
+        let mut command = cmd("PUBLISH");
+        command.arg(channel).arg("");
+        self.one(command).await.map(drop)
+    }
+
+    /// Writes a key that nobody uses, and deletes it again.
+    pub async fn try_write(&self, key: &str) -> Result<(), Fault> {
+        let mut set = cmd("SET");
+        set.arg(key).arg(1).arg("NX").arg("PX").arg(10_000);
+        let mut delete = cmd("DEL");
+        delete.arg(key);
+        let mut answers = self.ask(vec![set, delete]).await?.into_iter();
+        match answers.next().unwrap_or(Ok(Reply::Nil))? {
+            Reply::Nil => Err(Fault::Garbled(format!("key {key} was there already"))),
+            _ => answers.next().unwrap_or(Ok(Reply::Nil)).map(drop),
+        }
+    }
+
+    async fn all_ok(&self, commands: Vec<Cmd>) -> Result<(), Fault> {
+        self.ask(commands)
+            .await?
+            .into_iter()
+            .try_for_each(|answer| answer.map(drop))
+    }
+}
+
+/// A command of fixed words.
+fn words(text: &str) -> Cmd {
+    let mut words = text.split(' ');
+    let mut command = cmd(words.next().unwrap_or_default());
+    for word in words {
+        command.arg(word);
+    }
+    command
+}
+
+fn text(reply: Reply) -> Result<String, Fault> {
+    match reply {
+        Reply::Text(text) => Ok(text),
+        other => Err(Fault::Garbled(crate::cluster::printable(
+            &format!("{other:?}"),
+            60,
+        ))),
+    }
+}
+
+fn info(answer: Result<Reply, Fault>) -> Result<Info, Fault> {
+    Ok(Info::new(text(answer?)?))
+}
+
+fn replication(info: &Info) -> Replication {
+    let replica = matches!(info.get("role"), Some("slave" | "replica"));
+    let offset = if replica {
+        "slave_repl_offset"
+    } else {
+        "master_repl_offset"
+    };
+    Replication {
+        replica,
+        link_up: replica && info.get("master_link_status") == Some("up"),
+        syncing: info
+            .number("master_sync_in_progress")
+            .is_some_and(|number| number != 0),
+        offset: info.number(offset).unwrap_or_default(),
+    }
+}
+
+fn reply(value: Value) -> Result<Reply, Fault> {
+    Ok(match value {
+        Value::Nil => Reply::Nil,
+        Value::Int(number) => Reply::Int(number),
+        Value::BulkString(bytes) => Reply::Text(String::from_utf8_lossy(&bytes).into_owned()),
+        Value::SimpleString(text) => Reply::Text(text),
+        Value::Okay => Reply::Text("OK".to_owned()),
+        Value::Array(items) => Reply::List(items.into_iter().map(reply).collect::<Result<_, _>>()?),
+        Value::ServerError(error) => return Err(redis::RedisError::from(error).into()),
+        other => {
+            return Err(Fault::Garbled(crate::cluster::printable(
+                &format!("{other:?}"),
+                60,
+            )));
+        }
+    })
+}

@@ -1,0 +1,81 @@
+//! The end of a server's log, for people who ask why it died.
+
+use crate::cluster::printable;
+
+/// The last `lines` lines of the log's end, fit for a terminal.
+pub fn tail(log_end: &[u8], lines: usize) -> Vec<String> {
+    let text = String::from_utf8_lossy(log_end);
+    let all: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    all.iter()
+        .skip(all.len().saturating_sub(lines))
+        .map(|line| printable(line, 300))
+        .collect()
+}
+
+/// What a log's end says about the reason of a death, in one line.
+pub fn fatal_lines(log_end: &[u8]) -> Option<String> {
+    let lines = tail(log_end, 20);
+    let is_reason = |line: &&String| {
+        [
+            "Failed listening",
+            "Fatal",
+            "Bad directive",
+            "Unrecoverable",
+            "Could not create",
+            "Can't open",
+            "unix socket path",
+        ]
+        .iter()
+        .any(|start| line.contains(start))
+    };
+    // After a bad configuration the reason is the line below the one it quotes.
+    let config = lines
+        .iter()
+        .position(|line| line.contains("FATAL CONFIG FILE ERROR"));
+    match config {
+        Some(start) => Some(lines.get(start + 1..)?.join(" ")),
+        None => lines
+            .iter()
+            .rev()
+            .find(is_reason)
+            .map(|line| after_prefix(line).to_owned()),
+    }
+}
+
+/// The message of a log line, without `pid:role date time mark`.
+fn after_prefix(line: &str) -> &str {
+    [" # ", " * ", " - "]
+        .iter()
+        .find_map(|mark| line.split_once(mark))
+        .map_or(line, |(_, message)| message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_of_a_death_is_found() {
+        let port = b"1:C 1 Jan 2026 00:00:00.000 # oO0Oo\n1:M 1 Jan 2026 00:00:00.000 # Failed listening on port 30001 (TCP), aborting.\n";
+        assert_eq!(
+            fatal_lines(port).as_deref(),
+            Some("Failed listening on port 30001 (TCP), aborting.")
+        );
+        let config = b"\n*** FATAL CONFIG FILE ERROR (Redis 7.0.15) ***\nReading the configuration file, at line 3\n>>> 'nonsense 1'\nBad directive or wrong number of arguments\n";
+        assert_eq!(
+            fatal_lines(config).as_deref(),
+            Some(
+                "Reading the configuration file, at line 3 >>> 'nonsense 1' Bad directive or wrong number of arguments"
+            )
+        );
+        assert_eq!(fatal_lines(b""), None);
+    }
+
+    #[test]
+    fn the_tail_is_the_last_lines() {
+        assert_eq!(tail(b"a\n\nb\nc\x1b[2J\n", 2), ["b", "c [2J"]);
+    }
+}

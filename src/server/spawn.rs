@@ -1,0 +1,83 @@
+//! Spawning a server so that it outlives us and hears nothing of our terminal.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+
+use crate::sys::process::{Process, Record};
+
+/// What a server may need of our environment; a secret in the rest is none of its business.
+const ENVIRONMENT: [&str; 8] = [
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "LD_LIBRARY_PATH",
+    "MALLOC_CONF",
+];
+
+/// A server that we spawned and have not let go.
+///
+/// It leads its own process group, so that Ctrl-C in our terminal reaches only us, and it is not
+/// ended when this is dropped: it is meant to stay.
+#[derive(Debug)]
+pub struct Child {
+    child: std::process::Child,
+    process: Process,
+}
+
+/// Runs `binary redis.conf --name value…` in `dir`, with its output going to `log`.
+pub fn spawn(
+    binary: &Path,
+    dir: &Path,
+    log: &File,
+    values: &[(&str, String)],
+) -> io::Result<Child> {
+    let arguments = values
+        .iter()
+        .flat_map(|(name, value)| [OsString::from(format!("--{name}")), value.into()]);
+    let child = Command::new(binary)
+        .arg("redis.conf")
+        .args(arguments)
+        .current_dir(dir)
+        .env_clear()
+        .envs(
+            ENVIRONMENT
+                .iter()
+                .filter_map(|name| Some((name, std::env::var_os(name)?))),
+        )
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log.try_clone()?)
+        .process_group(0)
+        .spawn()?;
+    let process = Process::of_child(child.id())?;
+    Ok(Child { child, process })
+}
+
+impl Child {
+    /// Its PID.
+    pub fn pid(&self) -> i32 {
+        self.process.pid()
+    }
+
+    /// What to write down, to find it again.
+    pub fn record(&self) -> Record {
+        self.process.record()
+    }
+
+    /// How it ended, if it has. Reaps it.
+    pub fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.child.try_wait()
+    }
+
+    /// Lets go of the child and keeps the process.
+    pub fn into_process(self) -> Process {
+        self.process
+    }
+}
