@@ -1,0 +1,262 @@
+//! One verb, one file: arguments → ops → answer. This file is the way from the command line to the
+//! verb, and from its result to the exit code.
+
+mod clean;
+mod create;
+mod down;
+mod list;
+mod start;
+mod status;
+mod stop;
+mod up;
+mod version;
+
+use std::env;
+use std::ffi::OsString;
+use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::{self, Cli, Global, Verb, When};
+use crate::error::{Error, Result};
+use crate::event::Events;
+use crate::ops::Context;
+use crate::report::{Progress, Report, Style};
+use crate::store::Home;
+use crate::sys;
+
+/// Runs the command line `arguments` (the program's name first) to its exit code.
+pub fn main(arguments: &[OsString]) -> ExitCode {
+    sys::private_umask();
+    match cli::parse(arguments) {
+        Ok(cli) => run(&cli),
+        Err(refusal) => refused(arguments, &refusal),
+    }
+}
+
+/// Help and version are answers; anything else clap has to say is a usage error.
+fn refused(arguments: &[OsString], refusal: &clap::Error) -> ExitCode {
+    if refusal.use_stderr() && cli::wants_json(arguments) {
+        let text = refusal.render().to_string();
+        let text = text
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .trim_start_matches("error: ")
+            .to_owned();
+        let report = Report {
+            json: true,
+            quiet: true,
+            out: Style::new(Some(false), false),
+            err: Style::new(Some(false), false),
+        };
+        report.failure(&Error::usage(text, "see `rcluster --help`"));
+    } else {
+        // Nobody reads it any more: nothing is left to be done about that.
+        refusal.print().ok();
+    }
+    ExitCode::from(u8::try_from(refusal.exit_code()).unwrap_or(2))
+}
+
+fn run(cli: &Cli) -> ExitCode {
+    let global = &cli.global;
+    let wish = match global.color {
+        When::Auto => None,
+        When::Always => Some(true),
+        When::Never => Some(false),
+    };
+    let report = Report {
+        json: global.json,
+        quiet: global.quiet,
+        out: Style::new(wish, io::stdout().is_terminal()),
+        err: Style::new(wish, io::stderr().is_terminal()),
+    };
+    let dumb = env::var_os("TERM").is_none_or(|term| term == "dumb");
+    let terminal = io::stderr().is_terminal() && !dumb;
+    let progress = Arc::new(Progress::new(
+        terminal,
+        global.quiet || global.json,
+        global.verbose,
+        report.err,
+    ));
+
+    let result = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| Error::Io {
+            what: "start the runtime".into(),
+            source,
+        })
+        .and_then(|runtime| {
+            let call = Call {
+                report,
+                context: context(global, cli.verb.name(), &progress)?,
+            };
+            let ended = runtime.block_on(until_signal(dispatch(&call, &cli.verb)));
+            progress.finish();
+            match ended {
+                Ended::Done(result) => result,
+                Ended::Signal(number) => {
+                    interrupted(report, &cli.verb);
+                    sys::die_by(number);
+                    Ok(ExitCode::FAILURE)
+                }
+            }
+        });
+    result.unwrap_or_else(|error| {
+        progress.finish();
+        match &error {
+            // Whoever read our answer has seen enough.
+            Error::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => {
+                ExitCode::SUCCESS
+            }
+            error => {
+                report.failure(error);
+                ExitCode::from(error.exit_code())
+            }
+        }
+    })
+}
+
+/// What a verb works with.
+struct Call {
+    context: Context,
+    report: Report,
+}
+
+impl Call {
+    /// Shows an answer.
+    fn answer(&self, shown: &crate::report::Shown) -> Result<()> {
+        self.report.answer(shown).map_err(|source| Error::Io {
+            what: "write the answer".into(),
+            source,
+        })
+    }
+
+    /// Asks before data is deleted, unless `yes` was said already.
+    fn confirm_deletion(&self, yes: bool) -> Result<()> {
+        let context = &self.context;
+        if yes || context.home.cluster(&context.name)?.is_none() {
+            return Ok(());
+        }
+        let what = format!("delete the data of cluster \"{}\"", context.name);
+        let can_ask = io::stdin().is_terminal() && io::stderr().is_terminal() && !self.report.json;
+        if can_ask
+            && self.report.confirm(&format!(
+                "This will {what} in {}. Go on?",
+                context.home.path().display()
+            ))
+        {
+            return Ok(());
+        }
+        Err(Error::Unconfirmed { what })
+    }
+}
+
+async fn dispatch(call: &Call, verb: &Verb) -> Result<ExitCode> {
+    match verb {
+        Verb::Start(args) => start::run(call, args).await,
+        Verb::Create(args) => create::run(call, args).await,
+        Verb::Up(args) => up::run(call, args).await,
+        Verb::Status => status::run(call).await,
+        Verb::List => list::run(call).await,
+        Verb::Stop(args) => stop::run(call, args).await,
+        Verb::Clean(args) => clean::run(call, args).await,
+        Verb::Down(args) => down::run(call, args).await,
+        Verb::Version => version::run(call),
+    }
+}
+
+impl Verb {
+    /// The verb as it is typed.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Start(_) => "start",
+            Self::Create(_) => "create",
+            Self::Up(_) => "up",
+            Self::Status => "status",
+            Self::List => "list",
+            Self::Stop(_) => "stop",
+            Self::Clean(_) => "clean",
+            Self::Down(_) => "down",
+            Self::Version => "version",
+        }
+    }
+
+    /// Whether it may leave something half done when it is interrupted.
+    fn changes(&self) -> bool {
+        !matches!(self, Self::Status | Self::List | Self::Version)
+    }
+}
+
+fn context(global: &Global, verb: &'static str, progress: &Arc<Progress>) -> Result<Context> {
+    let progress = Arc::clone(progress);
+    Ok(Context {
+        home: Home::new(home(global.home.as_ref())?),
+        name: global.name.clone(),
+        verb,
+        timeout: global.timeout,
+        began: Instant::now(),
+        events: Events::new(move |event| progress.show(&event)),
+    })
+}
+
+/// `--home`, else `$XDG_STATE_HOME/rcluster`, else `~/.local/state/rcluster`; absolute.
+fn home(wish: Option<&PathBuf>) -> Result<PathBuf> {
+    // The XDG specification says to ignore relative paths.
+    let absolute = |name: &str| {
+        env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let path = wish
+        .cloned()
+        .or_else(|| absolute("XDG_STATE_HOME").map(|state| state.join("rcluster")))
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/state/rcluster")))
+        .ok_or_else(|| Error::Unfit {
+            message: "neither HOME nor XDG_STATE_HOME is set".into(),
+            hint: "pass --home DIR".into(),
+        })?;
+    std::path::absolute(&path).map_err(|source| Error::Io {
+        what: format!("find {}", path.display()),
+        source,
+    })
+}
+
+/// How a verb ended.
+enum Ended {
+    Done(Result<ExitCode>),
+    Signal(i32),
+}
+
+/// Does `work` until it is done or a signal ends it: dropping it is enough, since whatever was
+/// begun is in the journal.
+async fn until_signal(work: impl Future<Output = Result<ExitCode>>) -> Ended {
+    let kinds = [
+        SignalKind::interrupt(),
+        SignalKind::terminate(),
+        SignalKind::hangup(),
+    ];
+    let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = kinds.map(signal) else {
+        return Ended::Done(work.await);
+    };
+    tokio::select! {
+        result = work => Ended::Done(result),
+        _ = interrupt.recv() => Ended::Signal(SignalKind::interrupt().as_raw_value()),
+        _ = terminate.recv() => Ended::Signal(SignalKind::terminate().as_raw_value()),
+        _ = hangup.recv() => Ended::Signal(SignalKind::hangup().as_raw_value()),
+    }
+}
+
+fn interrupted(report: Report, verb: &Verb) {
+    if verb.changes() && !report.json {
+        report.say(&format!(
+            "interrupted; `rcluster {0}` goes on from here, `rcluster down` clears it away",
+            verb.name()
+        ));
+    }
+}

@@ -1,0 +1,83 @@
+//! A real Redis or Valkey Cluster in a fraction of a second, and one tool for all that happens to
+//! it afterwards.
+//!
+//! This page is for those who change rcluster; the README is for those who use it. The library is
+//! what the `rcluster` program is made of; its interface follows the program's needs and is not
+//! stable yet.
+//!
+//! # The rooms
+//!
+//! ```text
+//! main.rs     hands the arguments over
+//! commands/   one verb, one file: arguments → ops → answer, and the exit code
+//! cli/        clap, and nothing else knows clap
+//! report/     the only writer: words, tables, JSON, the progress bar, failures
+//! ops/        what the verbs do: start, form, ready, stop, status, clean …
+//! client/     the only door to the `redis` crate: one method a command
+//! server/     one server process: the program, its configuration, its ports, its spawn
+//! store/      clusters on disk: home, manifest, lock, journal, what may be deleted
+//! sys/        the only door to the kernel: pidfds, signals, limits, files below a held directory
+//! plan/       pure: shape, layout, the steps of forming, seeded nodes.conf, the meaning of ready
+//! cluster/    pure: slots, nodes, and the parsers of what servers say
+//! error       kind → sentence, hint, exit code, JSON code
+//! event       what happens while work is done: sent by ops, shown by report
+//! ```
+//!
+//! Imports point down and never sideways among client, server and store; cli and report know the
+//! types of ops that they ask for or show, and ops knows neither. Each outside crate has one door:
+//! `redis` in client, `nix` and `rustix` in sys, `which` in server, `clap` in cli, `indicatif` in
+//! report. `tests/integration/layers.rs` reads `src/` and holds this.
+//!
+//! # The way of `rcluster up`
+//!
+//! [`cli::Cli`] → `commands::up` → [`ops::StartWish`] → [`ops::up`]: lock the cluster, ask the
+//! server for its version, choose and test ports, write the [`store::Manifest`] and the
+//! [`store::Journal`], make the directories with `redis.conf` and a [seeded](plan::Seed)
+//! `nodes.conf`, write down the intent, spawn, write down the processes, wait for *our* processes
+//! to answer, let the primaries take over, wait until the cluster is [ready](plan::missing), put
+//! the user's configuration back, write to every primary, remove the journal → [`ops::Answer`] →
+//! [`report::Report`].
+//!
+//! `start` does the first half for nodes that know only themselves; `create` the second half by
+//! [commands](plan::by_commands).
+//!
+//! # Why it is fast
+//!
+//! Stock tools wait for four things; each is avoided on nodes that are *proven empty*, and kept on
+//! all others:
+//!
+//! 1. handshakes and gossip, several ticks of the cluster bus: nodes boot from a `nodes.conf` that
+//!    lists them all ([`plan::Seed`]);
+//! 2. 2 s in which a new primary takes no writes: nodes boot as replicas and take over
+//!    ([`plan::Technique`]);
+//! 3. up to 10 s until replicas are listed: one write gives them an offset, and nodes are nudged
+//!    to tell each other (`ops/ready.rs`);
+//! 4. the bus' tick of 100 ms: it is called when there is something to do (`ops/tick.rs`).
+//!
+//! # Promises that the code is built around
+//!
+//! - A process is signalled only if it is ours by what the kernel says ([`sys::process`]).
+//! - A file is deleted only if its name is one that we or a server of ours give, below a directory
+//!   held open (`store/removal.rs`).
+//! - `kill -9` at any moment leaves a state from which the same verb, or `down`, goes on: what is
+//!   about to be done is in the [`store::Journal`] before it is done (`ops/resume.rs`).
+//! - Waiting happens in one place, with a deadline and a memory of what was missing (`ops/wait.rs`).
+//! - `redis.conf` always holds the user's values; ours are put back before success is reported.
+
+pub mod cli;
+pub mod client;
+pub mod cluster;
+pub mod commands;
+pub mod error;
+pub mod event;
+pub mod ops;
+pub mod plan;
+pub mod report;
+pub mod server;
+pub mod store;
+pub mod sys;
+
+#[cfg(not(target_os = "linux"))]
+compile_error!(
+    "rcluster runs on Linux: it holds server processes by pidfd and finds them in /proc"
+);

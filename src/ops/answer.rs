@@ -1,0 +1,214 @@
+//! What `status`, `start`, `create` and `up` answer.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::fleet::{Fleet, Life};
+use crate::cluster::{NodeAddr, NodeId, Role, SlotRange};
+use crate::error::NodeProblem;
+use crate::plan::{Layout, View};
+use crate::store::{Cluster, LOG_FILE, Manifest, ServerInfo};
+
+/// How a cluster is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Ready, as far as can be seen without writing.
+    Ok,
+    /// It was formed, and something is missing.
+    Degraded,
+    /// It is being formed, or was when a verb was interrupted.
+    Forming,
+    /// Its nodes run and are no cluster yet.
+    Unformed,
+    /// No node runs.
+    Stopped,
+}
+
+/// What a node's process is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProcessState {
+    /// It runs and answers.
+    Running,
+    /// There is none.
+    Dead,
+    /// It runs, and does not answer or is stopped.
+    Hung,
+    /// Somebody else's process answers on the port.
+    Foreign,
+    /// It cannot be seen from this machine or container.
+    Unknown,
+}
+
+/// One node in an answer.
+#[derive(Clone, Debug)]
+pub struct NodeAnswer {
+    /// 1 and up, in port order.
+    pub index: usize,
+    /// The id, once known.
+    pub id: Option<NodeId>,
+    /// Where it listens.
+    pub addr: NodeAddr,
+    /// Its PID, if its process lives.
+    pub pid: Option<i32>,
+    /// Its process.
+    pub process: ProcessState,
+    /// Its role, if it answers and is in a cluster.
+    pub role: Option<Role>,
+    /// The number of its shard, from 1, in slot order.
+    pub shard: Option<usize>,
+    /// The slots it owns.
+    pub slots: Vec<SlotRange>,
+    /// `cluster_state:ok`, if it answers.
+    pub cluster_ok: Option<bool>,
+    /// Whether its link to its primary is up, if it is a replica.
+    pub link_up: Option<bool>,
+    /// Its config epoch.
+    pub config_epoch: Option<u64>,
+    /// Its log.
+    pub log: PathBuf,
+}
+
+/// A cluster as it is.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Its name.
+    pub name: String,
+    /// How it is.
+    pub state: State,
+    /// Whether the verb did anything.
+    pub changed: bool,
+    /// How long the verb took.
+    pub elapsed: Duration,
+    /// The server it runs on.
+    pub server: ServerInfo,
+    /// Primaries asked for.
+    pub primaries: usize,
+    /// Replicas of each.
+    pub replicas: usize,
+    /// `cluster_slots_assigned` of the node that sees most.
+    pub slots_assigned: u64,
+    /// `cluster_slots_ok` of the same node.
+    pub slots_ok: u64,
+    /// The nodes.
+    pub nodes: Vec<NodeAnswer>,
+    /// What is wrong; empty when nothing is.
+    pub problems: Vec<NodeProblem>,
+}
+
+impl Answer {
+    /// Describes a cluster whose nodes have just given `views`.
+    pub(super) fn new(
+        cluster: &Cluster,
+        manifest: &Manifest,
+        fleet: &Fleet,
+        views: &[Option<View>],
+    ) -> Self {
+        let best = views
+            .iter()
+            .flatten()
+            .max_by_key(|view| (view.info.slots_ok, view.info.slots_assigned));
+        let shards = shards(manifest, views);
+        let nodes = manifest
+            .nodes
+            .iter()
+            .enumerate()
+            .map(|(number, entry)| {
+                let view = views.get(number).and_then(Option::as_ref);
+                let myself = view.and_then(View::myself);
+                let node = fleet.nodes.get(number);
+                let role = myself
+                    .map(|line| line.role.clone())
+                    .filter(|_| manifest.formed);
+                let is_replica = matches!(role, Some(Role::Replica { .. }));
+                NodeAnswer {
+                    index: number + 1,
+                    id: myself
+                        .map(|line| line.id.clone())
+                        .or_else(|| entry.id.clone()),
+                    addr: entry.addr,
+                    pid: node.and_then(super::fleet::Node::pid),
+                    process: match node.map(|node| &node.life) {
+                        Some(Life::Elsewhere) => ProcessState::Unknown,
+                        Some(Life::Dead) | None => ProcessState::Dead,
+                        Some(_) if view.is_some() => ProcessState::Running,
+                        Some(_) => ProcessState::Hung,
+                    },
+                    shard: shards.get(number).copied().flatten(),
+                    slots: myself.map(|line| line.slots.clone()).unwrap_or_default(),
+                    cluster_ok: view.map(|view| view.info.ok),
+                    link_up: view
+                        .map(|view| view.replication.link_up)
+                        .filter(|_| is_replica),
+                    config_epoch: myself.map(|line| line.config_epoch),
+                    log: cluster.node_path(entry.addr.port).join(LOG_FILE),
+                    role,
+                }
+            })
+            .collect();
+        Self {
+            name: manifest.name.clone(),
+            state: if manifest.formed {
+                State::Ok
+            } else {
+                State::Unformed
+            },
+            changed: false,
+            elapsed: Duration::ZERO,
+            server: manifest.server.clone(),
+            primaries: manifest.spec.primaries,
+            replicas: manifest.spec.replicas,
+            slots_assigned: best.map_or(0, |view| view.info.slots_assigned),
+            slots_ok: best.map_or(0, |view| view.info.slots_ok),
+            nodes,
+            problems: Vec::new(),
+        }
+    }
+}
+
+/// The shard of each node: by what the nodes see, in slot order; else as it was planned.
+fn shards(manifest: &Manifest, views: &[Option<View>]) -> Vec<Option<usize>> {
+    let count = manifest.nodes.len();
+    let owners = views
+        .iter()
+        .flatten()
+        .find(|view| view.info.slots_assigned > 0)
+        .map(|view| {
+            let mut owners: Vec<_> = view
+                .nodes
+                .iter()
+                .filter(|node| !node.slots.is_empty())
+                .collect();
+            owners.sort_by_key(|node| node.slots.first().copied());
+            (
+                view,
+                owners
+                    .iter()
+                    .map(|node| node.id.clone())
+                    .collect::<Vec<_>>(),
+            )
+        });
+    let Some((view, owners)) = owners.filter(|_| manifest.formed) else {
+        let layout = Layout::new(manifest.spec.primaries, manifest.spec.replicas);
+        return (0..count)
+            .map(|number| layout.shard_of(number).map(|shard| shard + 1))
+            .collect();
+    };
+    manifest
+        .nodes
+        .iter()
+        .map(|entry| {
+            let line = view
+                .nodes
+                .iter()
+                .find(|line| Some(&line.id) == entry.id.as_ref())?;
+            let owner = match &line.role {
+                Role::Primary => &line.id,
+                Role::Replica { of } => of,
+            };
+            owners
+                .iter()
+                .position(|id| id == owner)
+                .map(|shard| shard + 1)
+        })
+        .collect()
+}

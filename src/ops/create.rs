@@ -1,0 +1,266 @@
+//! `create`: makes a cluster of nodes that were started.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::answer::Answer;
+use super::commands::{finish_in_place, form};
+use super::context::Context;
+use super::fleet::{ANSWER_LIMIT, Fleet, binary_of, failed, knows_seven};
+use super::ready::expected;
+use super::resume::resume_forming;
+use super::seeded::settle;
+use super::start::{answer, usable_manifest};
+use crate::cluster::NodeId;
+use crate::error::{Error, NodeProblem, Result};
+use crate::plan::{Layout, Step, View, by_commands, missing};
+use crate::store::{Cluster, Journal, Manifest, Work};
+
+/// What options say about the cluster to be made.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CreateWish {
+    /// `--primaries`.
+    pub primaries: Option<usize>,
+    /// `--replicas`.
+    pub replicas: Option<usize>,
+}
+
+/// What `create --dry-run` answers: the layout and the commands, with the nodes' names.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// How nodes are called.
+    pub names: Vec<String>,
+    /// The intended cluster.
+    pub layout: Layout,
+    /// The commands, in order.
+    pub steps: Vec<Step>,
+}
+
+/// Computes what `create` would do; takes no lock and changes nothing.
+pub fn plan_create(context: &Context, wish: CreateWish) -> Result<Planned> {
+    let cluster = context
+        .home
+        .cluster(&context.name)?
+        .ok_or_else(|| context.no_such_cluster())?;
+    let mut manifest = cluster
+        .manifest()?
+        .ok_or_else(|| context.no_such_cluster())?;
+    fit(&mut manifest, wish)?;
+    let layout = Layout::new(manifest.spec.primaries, manifest.spec.replicas);
+    let names = manifest
+        .nodes
+        .iter()
+        .map(|entry| entry.addr.to_string())
+        .collect();
+    Ok(Planned {
+        names,
+        steps: by_commands(&layout),
+        layout,
+    })
+}
+
+/// Makes a cluster of the nodes that were started, and returns when it is ready.
+pub async fn create(context: &Context, wish: CreateWish) -> Result<Answer> {
+    let (cluster, _lock) = context.lock_existing().await?;
+    let mut manifest =
+        usable_manifest(context, &cluster)?.ok_or_else(|| context.no_such_cluster())?;
+    let shape_changed = fit(&mut manifest, wish)?;
+    if let Some(journal) = cluster.journal()?.filter(Journal::is_forming) {
+        let (fleet, views) = resume_forming(context, &cluster, &mut manifest, &journal).await?;
+        return answer(context, &cluster, &manifest, fleet, Some(views), true).await;
+    }
+    if shape_changed {
+        cluster.write_manifest(&manifest)?;
+    }
+    let mut fleet = Fleet::observe(&cluster, &manifest, knows_seven(&manifest))?;
+    fleet.refuse_elsewhere()?;
+    require_running(context, &fleet)?;
+    let patience = context.patience("every node to answer");
+    while let Err(problems) = fleet.connect().await {
+        fleet.refuse_dead_nodes()?;
+        patience
+            .pause(std::time::Duration::from_millis(20), || problems)
+            .await?;
+    }
+    form_or_verify(context, &cluster, manifest, fleet).await
+}
+
+/// Makes a cluster of nodes that all answer, or verifies that they are one.
+pub(super) async fn form_or_verify(
+    context: &Context,
+    cluster: &Cluster,
+    mut manifest: Manifest,
+    mut fleet: Fleet,
+) -> Result<Answer> {
+    let binary = binary_of(&manifest).ok_or_else(super::resume::no_seed)?;
+    if manifest.formed {
+        let journal = cluster
+            .journal()?
+            .unwrap_or_else(|| idle(context, Work::Restarting));
+        let changed = !journal.restore.is_empty();
+        let views = settle(
+            context,
+            cluster,
+            &mut manifest,
+            &mut fleet,
+            &journal,
+            binary.capabilities(),
+            false,
+        )
+        .await?;
+        return answer(context, cluster, &manifest, fleet, Some(views), changed).await;
+    }
+    let looks = fleet.views(ANSWER_LIMIT).await;
+    let already = missing(&expected(&fleet, &manifest, true), &looks).is_empty();
+    let views = if already {
+        // Somebody else, redis-cli say, has made it of our nodes; what is left is to say so.
+        let journal = idle(context, Work::Forming);
+        settle(
+            context,
+            cluster,
+            &mut manifest,
+            &mut fleet,
+            &journal,
+            binary.capabilities(),
+            true,
+        )
+        .await?
+    } else if all_alone(&fleet, &looks).await? {
+        form(context, cluster, &mut manifest, &mut fleet, &binary).await?
+    } else {
+        // Known to each other already, but to nobody else: what is missing can be added.
+        let journal = idle(context, Work::Forming);
+        cluster.write_journal(&journal)?;
+        finish_in_place(
+            context,
+            cluster,
+            &mut manifest,
+            &mut fleet,
+            &journal,
+            &binary,
+        )
+        .await?
+    };
+    answer(context, cluster, &manifest, fleet, Some(views), !already).await
+}
+
+fn idle(context: &Context, work: Work) -> Journal {
+    Journal {
+        verb: context.verb.into(),
+        work,
+        restore: BTreeMap::default(),
+    }
+}
+
+/// Whether each node is proven empty and knows only itself. Nodes that hold data without being a
+/// cluster, or that know strangers, are an error: they are not ours to form.
+async fn all_alone(fleet: &Fleet, looks: &[Result<View, String>]) -> Result<bool> {
+    let views: Vec<&View> = looks.iter().filter_map(|look| look.as_ref().ok()).collect();
+    if views.len() != fleet.nodes.len() {
+        let problems = fleet.names().into_iter().zip(looks);
+        let problems = problems
+            .filter_map(|(name, look)| Some(NodeProblem::new(name, look.as_ref().err()?.clone())));
+        return Err(failed("some nodes cannot be asked", problems.collect()));
+    }
+    let ours: BTreeSet<&NodeId> = views
+        .iter()
+        .filter_map(|view| Some(&view.myself()?.id))
+        .collect();
+    let mut alone = true;
+    let mut problems = Vec::new();
+    for (number, (name, view)) in fleet.names().into_iter().zip(&views).enumerate() {
+        let contents = fleet.connection(number)?.contents(fleet.seven).await;
+        let contents = contents.map_err(|fault| {
+            failed(
+                "some nodes cannot be asked",
+                vec![fleet.problem(number, &fault)],
+            )
+        })?;
+        let strangers = view
+            .nodes
+            .iter()
+            .filter(|line| !ours.contains(&line.id) && !line.flags.handshake)
+            .count();
+        let owns = view.myself().is_some_and(|line| !line.slots.is_empty());
+        if strangers > 0 {
+            problems.push(NodeProblem::new(
+                name,
+                format!("knows {strangers} nodes that are not this cluster's"),
+            ));
+        } else if !contents.is_empty() && !owns && view.nodes.len() == 1 {
+            let what = if contents.keys {
+                "holds keys"
+            } else {
+                "has functions loaded"
+            };
+            problems.push(NodeProblem::new(name, what));
+        }
+        alone &= view.nodes.len() == 1 && !owns;
+    }
+    if problems.is_empty() {
+        Ok(alone)
+    } else {
+        Err(Error::NotEmpty { nodes: problems })
+    }
+}
+
+/// Takes over `--primaries` and `--replicas`, which must fit the nodes that were started.
+fn fit(manifest: &mut Manifest, wish: CreateWish) -> Result<bool> {
+    let nodes = manifest.nodes.len();
+    let spec = &manifest.spec;
+    let (primaries, replicas) = match (wish.primaries, wish.replicas) {
+        (None, None) => return Ok(false),
+        (Some(primaries), Some(replicas)) => (primaries, replicas),
+        (None, Some(replicas)) => (nodes / replicas.saturating_add(1), replicas),
+        (Some(primaries), None) => (
+            primaries,
+            nodes
+                .checked_div(primaries)
+                .unwrap_or_default()
+                .saturating_sub(1),
+        ),
+    };
+    if (primaries, replicas) == (spec.primaries, spec.replicas) {
+        return Ok(false);
+    }
+    let fits = primaries > 0 && primaries.checked_mul(replicas.saturating_add(1)) == Some(nodes);
+    if !fits || manifest.formed {
+        let is = format!(
+            "{nodes} nodes were started, for {} primaries with {} replicas",
+            spec.primaries, spec.replicas
+        );
+        let wish = format!("{primaries} primaries with {replicas} replicas do not fit them");
+        let wish = if manifest.formed {
+            "and the cluster is formed".into()
+        } else {
+            wish
+        };
+        return Err(Error::ShapeDiffers {
+            name: manifest.name.clone(),
+            differences: vec![is, wish],
+        });
+    }
+    manifest.spec.primaries = primaries;
+    manifest.spec.replicas = replicas;
+    Ok(true)
+}
+
+fn require_running(context: &Context, fleet: &Fleet) -> Result<()> {
+    let dead = fleet.numbers(|node| !node.runs());
+    if dead.len() == fleet.nodes.len() {
+        return Err(Error::NotRunning {
+            name: context.name.to_string(),
+        });
+    }
+    if dead.is_empty() {
+        return Ok(());
+    }
+    let names = fleet.names();
+    let nodes = dead
+        .iter()
+        .filter_map(|number| Some(NodeProblem::new(names.get(*number)?, "does not run")))
+        .collect();
+    Err(failed(
+        "not all nodes run; start them first: rcluster start",
+        nodes,
+    ))
+}

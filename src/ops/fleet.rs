@@ -1,0 +1,312 @@
+//! The nodes of a cluster as we meet them: their processes and our connections to them.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use crate::client::{Connection, Fault};
+use crate::cluster::NodeAddr;
+use crate::error::{Error, NodeProblem, Result};
+use crate::plan::View;
+use crate::server::{Binary, Child};
+use crate::store::{Cluster, Manifest, Processes, Started};
+use crate::sys::process::{Found, Process, find, find_intended};
+
+/// How long one command to a node may take. Generous: many nodes on few cores are slow at first.
+pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+
+/// What holds a node up.
+#[derive(Debug)]
+pub(super) enum Life {
+    /// Nothing: it does not run.
+    Dead,
+    /// It was started on another machine or in another container.
+    Elsewhere,
+    /// A process that was started before.
+    Process(Process),
+    /// A process that this run spawned.
+    Child(Child),
+}
+
+/// One node.
+#[derive(Debug)]
+pub(super) struct Node {
+    /// Where it listens.
+    pub(super) addr: NodeAddr,
+    /// Its process.
+    pub(super) life: Life,
+    /// Our connection to it, once it answered as the process we mean.
+    pub(super) connection: Option<Connection>,
+}
+
+impl Node {
+    /// Its PID, if it runs.
+    pub(super) fn pid(&self) -> Option<i32> {
+        match &self.life {
+            Life::Process(process) => Some(process.pid()),
+            Life::Child(child) => Some(child.pid()),
+            Life::Dead | Life::Elsewhere => None,
+        }
+    }
+
+    /// Whether it ran a moment ago.
+    pub(super) fn runs(&self) -> bool {
+        self.pid().is_some()
+    }
+
+    /// Looks whether its process has ended; then how, in words.
+    pub(super) fn has_ended(&mut self) -> Option<String> {
+        let how = match &mut self.life {
+            Life::Dead | Life::Elsewhere => return Some("it does not run".into()),
+            Life::Process(process) => process.has_ended().then(|| "it has ended".to_owned()),
+            Life::Child(child) => match child.ended() {
+                Ok(Some(status)) => Some(format!("it ended with {status}")),
+                Ok(None) | Err(_) => None,
+            },
+        }?;
+        self.life = Life::Dead;
+        self.connection = None;
+        Some(how)
+    }
+
+    /// Connects, and makes sure that who answers is the process we mean: a stranger on the port
+    /// answers PING too.
+    pub(super) async fn connect(&mut self, limit: Duration) -> Result<(), Fault> {
+        if self.connection.is_some() {
+            return Ok(());
+        }
+        let connection = Connection::open(self.addr, limit).await?;
+        let info = connection.server().await?;
+        let answered = info
+            .number("process_id")
+            .and_then(|pid| i32::try_from(pid).ok());
+        if answered != self.pid() {
+            let who = answered.map_or("another process".to_owned(), |pid| format!("pid {pid}"));
+            return Err(Fault::Unreachable(format!(
+                "the port is answered by {who}, which is not ours"
+            )));
+        }
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    /// What it sees. Reconnects if the connection broke.
+    pub(super) async fn view(&mut self, seven: bool, limit: Duration) -> Result<View, String> {
+        if let Some(how) = self.has_ended() {
+            return Err(how);
+        }
+        let result = async {
+            self.connect(limit).await?;
+            match &self.connection {
+                Some(connection) => connection.view(seven).await,
+                None => Err(Fault::Silent),
+            }
+        }
+        .await;
+        result.map_err(|fault| {
+            if fault.breaks_connection() {
+                self.connection = None;
+            }
+            fault.to_string()
+        })
+    }
+}
+
+/// All nodes of a cluster, numbered from 0 in the order of the manifest.
+#[derive(Debug)]
+pub(super) struct Fleet {
+    pub(super) nodes: Vec<Node>,
+    /// Whether the servers know what came with 7.0.
+    pub(super) seven: bool,
+}
+
+impl Fleet {
+    /// The nodes of `manifest`, with those of their processes that live.
+    pub(super) fn observe(cluster: &Cluster, manifest: &Manifest, seven: bool) -> Result<Self> {
+        let processes = cluster.processes()?.unwrap_or_default();
+        let nodes = manifest
+            .nodes
+            .iter()
+            .map(|entry| {
+                Ok(Node {
+                    addr: entry.addr,
+                    life: life_of(&processes, entry.addr.port)?,
+                    connection: None,
+                })
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self { nodes, seven })
+    }
+
+    /// How nodes are called in messages.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.nodes
+            .iter()
+            .map(|node| node.addr.to_string())
+            .collect()
+    }
+
+    /// Refuses to work on nodes that may run where we cannot see them.
+    pub(super) fn refuse_elsewhere(&self) -> Result<()> {
+        let elsewhere: Vec<_> = self
+            .nodes
+            .iter()
+            .filter(|node| matches!(node.life, Life::Elsewhere))
+            .collect();
+        match elsewhere.first() {
+            None => Ok(()),
+            Some(node) => Err(Error::Unsafe {
+                message: format!(
+                    "{} of {} nodes ({}…) were started on another machine or in another container, and may still run there",
+                    elsewhere.len(),
+                    self.nodes.len(),
+                    node.addr
+                ),
+                hint: "stop the cluster there; if that container is gone, delete processes.json in the cluster's directory".into(),
+            }),
+        }
+    }
+
+    /// Connects to every living node at once.
+    pub(super) async fn connect(&mut self) -> Result<(), Vec<NodeProblem>> {
+        let problems: Vec<NodeProblem> = join_all(
+            self.nodes
+                .iter_mut()
+                .filter(|node| node.runs())
+                .map(async |node| {
+                    let name = node.addr.to_string();
+                    node.connect(ANSWER_LIMIT)
+                        .await
+                        .err()
+                        .map(|fault| NodeProblem::new(name, fault.to_string()))
+                }),
+        )
+        .await
+        .into_iter()
+        .flatten()
+        .collect();
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(problems)
+        }
+    }
+
+    /// Asks every node for what it sees.
+    pub(super) async fn views(&mut self, limit: Duration) -> Vec<Result<View, String>> {
+        let seven = self.seven;
+        join_all(self.nodes.iter_mut().map(|node| node.view(seven, limit))).await
+    }
+
+    /// Does `work` on every connected node at once, given its number; the first failure is the error.
+    pub(super) async fn each<'a, F>(
+        &'a self,
+        what: &str,
+        work: impl Fn(usize, &'a Connection) -> F,
+    ) -> Result<()>
+    where
+        F: Future<Output = Result<(), Fault>>,
+    {
+        let work = &work;
+        let tasks = self.nodes.iter().enumerate().filter_map(|(number, node)| {
+            let connection = node.connection.as_ref()?;
+            Some(async move { (number, work(number, connection).await) })
+        });
+        let mut problems = Vec::new();
+        for (number, result) in join_all(tasks).await {
+            if let Err(fault) = result {
+                problems.push(self.problem(number, &fault));
+            }
+        }
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(failed(what, problems))
+        }
+    }
+
+    /// The connection to node `number`, which must be there.
+    pub(super) fn connection(&self, number: usize) -> Result<&Connection> {
+        self.nodes
+            .get(number)
+            .and_then(|node| node.connection.as_ref())
+            .ok_or_else(|| {
+                let name = self
+                    .nodes
+                    .get(number)
+                    .map_or(format!("node {}", number + 1), |node| node.addr.to_string());
+                failed(
+                    "a node is not there any more",
+                    vec![NodeProblem::new(name, "is not connected")],
+                )
+            })
+    }
+
+    /// A node's trouble, with its name.
+    pub(super) fn problem(&self, number: usize, fault: &Fault) -> NodeProblem {
+        let name = self
+            .nodes
+            .get(number)
+            .map_or(String::new(), |node| node.addr.to_string());
+        NodeProblem::new(name, fault.to_string())
+    }
+
+    /// Whether nodes `test` as asked, by number.
+    pub(super) fn numbers(&self, test: impl Fn(&Node) -> bool) -> Vec<usize> {
+        (0..self.nodes.len())
+            .filter(|&number| self.nodes.get(number).is_some_and(&test))
+            .collect()
+    }
+}
+
+/// The error of work that failed on some nodes.
+pub(super) fn failed(what: &str, nodes: Vec<NodeProblem>) -> Error {
+    Error::Nodes {
+        message: what.to_owned(),
+        nodes,
+    }
+}
+
+/// Whether the server that a manifest names knows what came with 7.0.
+pub(super) fn knows_seven(manifest: &Manifest) -> bool {
+    binary_of(manifest).is_none_or(|binary| binary.capabilities().seven)
+}
+
+/// The server of a manifest, as it was probed when it was last started.
+pub(super) fn binary_of(manifest: &Manifest) -> Option<Binary> {
+    let kind = match manifest.server.kind.as_str() {
+        "redis" => crate::server::Kind::Redis,
+        "valkey" => crate::server::Kind::Valkey,
+        _ => return None,
+    };
+    let version = crate::server::Version::parse(&manifest.server.version)?;
+    Some(Binary {
+        path: manifest.server.path.clone(),
+        kind,
+        version,
+    })
+}
+
+fn life_of(processes: &Processes, port: u16) -> Result<Life> {
+    let Some(Started {
+        epoch,
+        intent,
+        record,
+    }) = processes.nodes.get(&port)
+    else {
+        return Ok(Life::Dead);
+    };
+    let found = match record {
+        Some(record) => find(epoch, record),
+        None => find_intended(epoch, intent),
+    };
+    let found = found.map_err(|source| Error::Io {
+        what: "look for processes in /proc".into(),
+        source,
+    })?;
+    Ok(match found {
+        Found::Running(process) => Life::Process(process),
+        Found::Dead => Life::Dead,
+        Found::Elsewhere => Life::Elsewhere,
+    })
+}

@@ -1,0 +1,245 @@
+//! Spawning servers and waiting until each of *our* processes answers.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use super::context::Context;
+use super::fleet::{Fleet, Life};
+use crate::error::{Error, NodeProblem, Result};
+use crate::event::Event;
+use crate::server::{self, Binary};
+use crate::store::{Cluster, LOG_FILE, Started};
+use crate::sys::dir::Dir;
+use crate::sys::process::{Epoch, Intent, now_ticks};
+use crate::sys::{dir, limits};
+
+/// How long a new server may take to answer one question.
+const FIRST_ANSWER_LIMIT: Duration = Duration::from_secs(2);
+
+/// How many lines of a dead server's log are shown.
+const LOG_LINES: usize = 8;
+
+/// How much of a log's end is read.
+const LOG_END: u64 = 64 << 10;
+
+/// Server processes to spawn.
+pub(super) struct Launch<'a> {
+    pub(super) context: &'a Context,
+    pub(super) cluster: &'a Cluster,
+    pub(super) binary: &'a Binary,
+    /// Values for the command line.
+    pub(super) values: &'a [(&'static str, String)],
+}
+
+impl Launch<'_> {
+    /// Spawns the nodes `numbers` of `fleet`, in that order, and waits until each answers.
+    ///
+    /// What is about to be spawned is on disk before the first spawn, and what was spawned after
+    /// the last: whoever finds us killed in between can tell our processes from strangers.
+    pub(super) async fn run(&self, fleet: &mut Fleet, numbers: &[usize]) -> Result<()> {
+        require_open_files(fleet.nodes.len())?;
+        if numbers.is_empty() {
+            return Ok(());
+        }
+        self.context.reached("spawning");
+        self.spawn_all(fleet, numbers)?;
+        self.context.reached("spawned");
+        self.wait_for_answers(fleet, numbers).await?;
+        self.context.reached("every server answers");
+        Ok(())
+    }
+
+    fn spawn_all(&self, fleet: &mut Fleet, numbers: &[usize]) -> Result<()> {
+        let proc_error = |source| Error::Io {
+            what: "read /proc".into(),
+            source,
+        };
+        let epoch = Epoch::now().map_err(proc_error)?;
+        let since_ticks = now_ticks().map_err(proc_error)?;
+        let mut processes = self.cluster.processes()?.unwrap_or_default();
+        let mut places = BTreeMap::new();
+        for &number in numbers {
+            let Some(port) = fleet.nodes.get(number).map(|node| node.addr.port) else {
+                continue;
+            };
+            let path = self.cluster.node_path(port);
+            let node_dir = self.cluster.node(port)?.ok_or_else(|| Error::Corrupt {
+                path: path.clone(),
+                why: "it is gone".into(),
+            })?;
+            let open = || -> std::io::Result<_> {
+                let log = node_dir.append(LOG_FILE)?;
+                Ok((
+                    Intent {
+                        since_ticks,
+                        dir: node_dir.id()?,
+                        log: dir::file_id(&log)?,
+                    },
+                    log,
+                ))
+            };
+            let (intent, log) = open().map_err(Error::io("write the log in", &path))?;
+            processes.nodes.insert(
+                port,
+                Started {
+                    epoch: epoch.clone(),
+                    intent,
+                    record: None,
+                },
+            );
+            places.insert(number, (path, log));
+        }
+        self.cluster.write_processes(&processes)?;
+
+        let mut failure = None;
+        for number in numbers {
+            let Some(node) = fleet.nodes.get_mut(*number) else {
+                continue;
+            };
+            let Some((path, log)) = places.get(number) else {
+                continue;
+            };
+            match server::spawn(&self.binary.path, path, log, self.values) {
+                Ok(child) => {
+                    if let Some(started) = processes.nodes.get_mut(&node.addr.port) {
+                        started.record = Some(child.record());
+                    }
+                    node.life = Life::Child(child);
+                }
+                Err(source) => {
+                    failure = Some(Error::Io {
+                        what: format!("run {}", self.binary.path.display()),
+                        source,
+                    });
+                    break;
+                }
+            }
+        }
+        self.cluster.write_processes(&processes)?;
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Says that the nodes `numbers` of `fleet` are about to be started.
+    pub(super) fn announce(&self, fleet: &Fleet, numbers: &[usize]) {
+        let addr = |number: &usize| fleet.nodes.get(*number).map(|node| node.addr);
+        let (first, last) = (
+            numbers.iter().min().and_then(addr),
+            numbers.iter().max().and_then(addr),
+        );
+        let at = match (first, last) {
+            (Some(first), Some(last)) if first != last => format!("{first}-{}", last.port),
+            (first, _) => first.map(|addr| addr.to_string()).unwrap_or_default(),
+        };
+        self.context.events.emit(Event::Starting {
+            nodes: numbers.len(),
+            server: self.binary.to_string(),
+            at,
+        });
+    }
+
+    async fn wait_for_answers(&self, fleet: &mut Fleet, numbers: &[usize]) -> Result<()> {
+        let patience = self
+            .context
+            .patience(format!("{} servers to answer", numbers.len()));
+        // Looking too often takes the processor from those who shall answer.
+        let pause = Duration::from_millis(1)
+            .max(Duration::from_micros(200) * u32::try_from(numbers.len()).unwrap_or(1));
+        let (events, done) = (&self.context.events, &std::cell::Cell::new(0));
+        let tasks = fleet
+            .nodes
+            .iter_mut()
+            .enumerate()
+            .filter(|(number, _)| numbers.contains(number))
+            .map(async |(_, node)| {
+                loop {
+                    if let Some(how) = node.has_ended() {
+                        return Err(self.died(node.addr, &how));
+                    }
+                    match node.connect(FIRST_ANSWER_LIMIT).await {
+                        Ok(()) => {
+                            done.set(done.get() + 1);
+                            events.emit(Event::Answered {
+                                done: done.get(),
+                                of: numbers.len(),
+                            });
+                            return Ok(());
+                        }
+                        Err(fault) => {
+                            let problem = || vec![NodeProblem::new(node.addr, fault.to_string())];
+                            patience.pause(pause, problem).await.map_err(|error| {
+                                error.nodes().to_vec().pop().unwrap_or_else(|| {
+                                    NodeProblem::new(node.addr, "does not answer")
+                                })
+                            })?;
+                        }
+                    }
+                }
+            });
+        let problems: Vec<NodeProblem> = join_all(tasks)
+            .await
+            .into_iter()
+            .filter_map(Result::err)
+            .collect();
+        let dead = fleet
+            .nodes
+            .iter()
+            .enumerate()
+            .any(|(number, node)| numbers.contains(&number) && !node.runs());
+        match (problems.is_empty(), dead) {
+            (true, _) => Ok(()),
+            (false, true) => {
+                let nodes = problems
+                    .into_iter()
+                    .filter(|problem| problem.message.starts_with("it "))
+                    .collect();
+                Err(Error::NodesDied {
+                    nodes,
+                    left: String::new(),
+                })
+            }
+            (false, false) => Err(patience.timed_out(problems)),
+        }
+    }
+
+    /// The death of a node, with its reason and the end of its log.
+    fn died(&self, addr: crate::cluster::NodeAddr, how: &str) -> NodeProblem {
+        let mut problem = NodeProblem::new(addr, how);
+        if let Ok(Some(node_dir)) = self.cluster.node(addr.port)
+            && let Ok(end) = log_end(&node_dir)
+        {
+            if let Some(reason) = server::fatal_lines(&end) {
+                problem.message = format!("{how}: {reason}");
+            }
+            problem.log = server::tail(&end, LOG_LINES);
+        }
+        problem
+    }
+}
+
+fn log_end(node_dir: &Dir) -> std::io::Result<Vec<u8>> {
+    use std::io::{Read as _, Seek as _, SeekFrom};
+    let mut file = std::fs::File::open(node_dir.path().join(LOG_FILE))?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(LOG_END)))?;
+    let mut end = Vec::new();
+    file.take(LOG_END).read_to_end(&mut end)?;
+    Ok(end)
+}
+
+/// Every node keeps two bus connections to every other; each of them and of ours is an open file.
+fn require_open_files(nodes: usize) -> Result<()> {
+    let needed = u64::try_from(2 * nodes + 3 * nodes / 2 + 96).unwrap_or(u64::MAX);
+    let limit = limits::raise_open_files().map_err(|source| Error::Io {
+        what: "read the limit of open files".into(),
+        source,
+    })?;
+    if limit >= needed {
+        return Ok(());
+    }
+    Err(Error::Unfit {
+        message: format!("{nodes} nodes need {needed} open files each, and the limit is {limit}"),
+        hint: format!("raise it (ulimit -n {needed}), or start fewer nodes"),
+    })
+}

@@ -1,0 +1,381 @@
+//! Waiting until a cluster is ready, and helping it along.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use super::context::Context;
+use super::fleet::{ANSWER_LIMIT, Fleet, failed};
+use super::tick::TICK;
+use crate::client::Fault;
+use crate::cluster::{NodeAddr, NodeId, Role, tag_in};
+use crate::error::{Error, NodeProblem, Result};
+use crate::event::Event;
+use crate::plan::{Expected, View, missing};
+use crate::store::{Journal, Manifest};
+use crate::sys;
+
+/// How long a primary may take to count its replicas (`replicationCron`, each second).
+const REPLICA_COUNT: Duration = Duration::from_secs(2);
+
+/// What `manifest` lets us expect of its nodes.
+pub(super) fn expected(fleet: &Fleet, manifest: &Manifest, shape: bool) -> Expected {
+    Expected {
+        names: fleet.names(),
+        ids: manifest.nodes.iter().map(|node| node.id.clone()).collect(),
+        shape: shape.then_some((manifest.spec.primaries, manifest.spec.replicas)),
+        absent: BTreeSet::new(),
+    }
+}
+
+/// How nodes are made to tell others about themselves while we wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Nudge {
+    /// On nodes that are being formed: for a moment the node timeout is so short that each link's
+    /// last PONG is older than half of it, and the next tick of the bus pings everybody.
+    Ping {
+        /// The value to return to.
+        node_timeout: String,
+    },
+    /// On nodes that hold data, or that others use: `CLUSTER MEET` with a node that is known
+    /// already sends it our header. The peer then closes our older link, which is back a tick later.
+    Meet,
+}
+
+impl Nudge {
+    /// How long nodes are left alone between two nudges: a tick that was under way may have to
+    /// pass first, and links that a MEET closed have to come back.
+    fn interval(&self) -> Duration {
+        match self {
+            Self::Ping { .. } => Duration::from_millis(20),
+            Self::Meet => Duration::from_millis(250),
+        }
+    }
+
+    /// The right one for work that may give directives values of its own as `journal` says.
+    pub(super) fn for_work(journal: &Journal) -> Self {
+        let node_timeout = journal
+            .restore
+            .get("cluster-node-timeout")
+            .filter(|_| journal.is_forming());
+        node_timeout.map_or(Self::Meet, |value| Self::Ping {
+            node_timeout: value.clone(),
+        })
+    }
+}
+
+impl Fleet {
+    /// Waits until the cluster is ready but for its writes; returns the last views.
+    pub(super) async fn wait_for_views(
+        &mut self,
+        context: &Context,
+        expected: &Expected,
+        nudge: &Nudge,
+    ) -> Result<Vec<View>> {
+        let patience = context.patience("the cluster to be ready");
+        let mut pushed: Option<Instant> = None;
+        let mut ticks = false;
+        let mut said = usize::MAX;
+        loop {
+            self.refuse_dead(&expected.absent)?;
+            let views = self.views(ANSWER_LIMIT).await;
+            let problems = missing(expected, &views);
+            if problems.is_empty() {
+                return Ok(views.into_iter().flatten().collect());
+            }
+            if problems.len() != said {
+                said = problems.len();
+                let of = self.nodes.len();
+                let what = patience.what().to_owned();
+                context.events.emit(Event::Waiting {
+                    what,
+                    done: of - said.min(of),
+                    of,
+                });
+                if let Some(first) = problems.first() {
+                    context
+                        .events
+                        .detail(format!("{} {}", first.node, first.message));
+                }
+            }
+            let senders = pushes(&views);
+            if !senders.is_empty() {
+                if pushed.is_none_or(|at| at.elapsed() >= nudge.interval()) {
+                    match nudge {
+                        Nudge::Ping { node_timeout } => {
+                            self.ping_from(&senders, node_timeout).await?;
+                        }
+                        Nudge::Meet => self.meet_from(&senders).await?,
+                    }
+                    pushed = Some(Instant::now());
+                    ticks = false;
+                }
+            } else if matches!(nudge, Nudge::Ping { .. }) && !ticks {
+                // Everybody has told, and some links are still to come: with the next ticks.
+                self.tick().await?;
+                ticks = true;
+            }
+            // A look costs each node some time, and more the more nodes there are.
+            let pause = Duration::from_millis(2).max(
+                Duration::from_micros(250) * u32::try_from(self.nodes.len()).unwrap_or(u32::MAX),
+            );
+            patience.pause(pause, || problems).await?;
+        }
+    }
+
+    /// Fails at once if any process has ended.
+    pub(super) fn refuse_dead_nodes(&mut self) -> Result<()> {
+        self.refuse_dead(&BTreeSet::new())
+    }
+
+    /// Fails at once if a process has ended that is not among the `absent`: a dead server never
+    /// gets ready.
+    fn refuse_dead(&mut self, absent: &BTreeSet<usize>) -> Result<()> {
+        let mut dead = Vec::new();
+        for (number, node) in self.nodes.iter_mut().enumerate() {
+            if absent.contains(&number) {
+                continue;
+            }
+            if let Some(how) = node.has_ended() {
+                dead.push(NodeProblem::new(node.addr, how));
+            }
+        }
+        if dead.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::NodesDied {
+                nodes: dead,
+                left: String::new(),
+            })
+        }
+    }
+
+    /// Has each node that others do not have right tell them at its next tick: a replica pings all
+    /// its peers, a primary those to whom it has no link yet. A primary's own timeout is left alone,
+    /// since one that suspects its peers stops serving.
+    async fn ping_from(
+        &mut self,
+        senders: &BTreeMap<usize, Vec<usize>>,
+        node_timeout: &str,
+    ) -> Result<()> {
+        // Short for a few nodes, whose links are young; with many, answers take longer.
+        let short = if self.is_small() { "20" } else { "200" };
+        let views = self.views(ANSWER_LIMIT).await;
+        let is_replica = |number: &usize| matches!(views.get(*number), Some(Ok(view)) if view.replication.replica);
+        let replicas: BTreeSet<usize> = senders.keys().copied().filter(is_replica).collect();
+        set(self, &replicas, &[("cluster-node-timeout", short)]).await?;
+        self.tick().await?;
+        // The tick comes within 2 ms, or, where nodes tick slowly still, within 52 ms. A ping that
+        // is not answered by the tick after it counts as a failure: hence no longer than that.
+        let began = Instant::now();
+        while began.elapsed() < TICK {
+            super::wait::moment(Duration::from_millis(4)).await;
+            if pushes(&self.views(ANSWER_LIMIT).await).is_empty() {
+                break;
+            }
+        }
+        set(self, &replicas, &[("cluster-node-timeout", node_timeout)]).await?;
+        self.attend().await
+    }
+
+    /// Has each node MEET those that do not have it right.
+    async fn meet_from(&self, pushes: &BTreeMap<usize, Vec<usize>>) -> Result<()> {
+        let addr = |number: &usize| self.nodes.get(*number).map(|node| node.addr);
+        self.each("MEET was refused", async |number, node| {
+            let peers: Vec<NodeAddr> = pushes
+                .get(&number)
+                .into_iter()
+                .flatten()
+                .filter_map(addr)
+                .collect();
+            if peers.is_empty() {
+                Ok(())
+            } else {
+                node.meet(&peers).await
+            }
+        })
+        .await
+    }
+
+    /// Writes to each primary until all take it.
+    pub(super) async fn write_to_primaries(&self, context: &Context, views: &[View]) -> Result<()> {
+        let patience = context.patience("every primary to take a write");
+        let began = Instant::now();
+        loop {
+            let (problems, lasting) = self.write_once(views).await?;
+            // A primary counts its good replicas once a second: NOREPLICAS may pass.
+            let is_patient = |problem: &NodeProblem| {
+                problem.message.starts_with("NOREPLICAS") && began.elapsed() < REPLICA_COUNT
+            };
+            if !lasting.iter().all(is_patient) {
+                return Err(failed(
+                    "the cluster is formed, but it takes no writes",
+                    lasting,
+                ));
+            }
+            if problems.is_empty() && lasting.is_empty() {
+                return Ok(());
+            }
+            let problems = problems.into_iter().chain(lasting).collect();
+            patience
+                .pause(Duration::from_millis(5), || problems)
+                .await?;
+        }
+    }
+
+    /// Writes a key of its own range to each primary, and deletes it. Returns refusals that pass,
+    /// and apart from them those that waiting cannot cure; missing rights are an error.
+    pub(super) async fn write_once(
+        &self,
+        views: &[View],
+    ) -> Result<(Vec<NodeProblem>, Vec<NodeProblem>)> {
+        let random = sys::random_number().map_err(|source| Error::Io {
+            what: "get a random number".into(),
+            source,
+        })?;
+        let results = futures_util::future::join_all(views.iter().enumerate().filter_map(
+            |(number, view)| {
+                let slots = &view
+                    .myself()
+                    .filter(|myself| !myself.slots.is_empty())?
+                    .slots;
+                let key = format!(
+                    "{{{}}}rcluster:{random:016x}",
+                    tag_in(slots, random % 1_000_000)?
+                );
+                let node = self.nodes.get(number)?.connection.as_ref()?;
+                Some(async move { (number, node.try_write(&key).await) })
+            },
+        ))
+        .await;
+        let (mut problems, mut lasting) = (Vec::new(), Vec::new());
+        for (number, result) in results {
+            let Err(fault) = result else { continue };
+            let problem = self.problem(number, &fault);
+            if fault.is_refusal() {
+                return Err(Error::Refused {
+                    node: problem.node,
+                    message: problem.message,
+                });
+            }
+            if fault.is_lasting() {
+                lasting.push(problem);
+            } else {
+                problems.push(problem);
+            }
+        }
+        Ok((problems, lasting))
+    }
+
+    /// Waits until every replica is in sync; at least `replicas` nodes must be replicas by then.
+    ///
+    /// Returns whether all have an offset above 0: only then `CLUSTER SLOTS` may list them
+    /// (`isReplicaAvailable`).
+    pub(super) async fn wait_for_sync(
+        &mut self,
+        context: &Context,
+        replicas: usize,
+    ) -> Result<bool> {
+        let patience = context.patience("the replicas to be in sync");
+        loop {
+            let states = futures_util::future::join_all(self.nodes.iter().map(async |node| {
+                match &node.connection {
+                    Some(connection) => connection.replication().await,
+                    None => Err(Fault::Silent),
+                }
+            }))
+            .await;
+            let are = states
+                .iter()
+                .flatten()
+                .filter(|state| state.replica)
+                .count();
+            let mut problems = Vec::new();
+            for (node, state) in self.nodes.iter().zip(&states) {
+                let lacks = match state {
+                    Ok(state) if state.replica && (!state.link_up || state.syncing) => {
+                        "is not in sync".to_owned()
+                    }
+                    Ok(state) if !state.replica && are < replicas => {
+                        "has no replica yet".to_owned()
+                    }
+                    Ok(_) => continue,
+                    Err(fault) => fault.to_string(),
+                };
+                problems.push(NodeProblem::new(node.addr, lacks));
+            }
+            if problems.is_empty() {
+                return Ok(states
+                    .iter()
+                    .flatten()
+                    .all(|state| !state.replica || state.offset > 0));
+            }
+            self.refuse_dead_nodes()?;
+            patience
+                .pause(Duration::from_millis(1), || problems)
+                .await?;
+        }
+    }
+}
+
+/// Gives directives `values` on some nodes.
+async fn set(
+    fleet: &Fleet,
+    nodes: &BTreeSet<usize>,
+    values: &[(&'static str, &str)],
+) -> Result<()> {
+    fleet
+        .each("the configuration was refused", async |number, node| {
+            if nodes.contains(&number) {
+                node.config_set(values.iter().copied()).await
+            } else {
+                Ok(())
+            }
+        })
+        .await
+}
+
+/// Who must tell whom about itself: each node whose own line, or whose place in `CLUSTER SLOTS`,
+/// another node does not have right.
+fn pushes(views: &[Result<View, String>]) -> BTreeMap<usize, Vec<usize>> {
+    let whole: Vec<(usize, &View)> = views
+        .iter()
+        .enumerate()
+        .filter_map(|(number, view)| Some((number, view.as_ref().ok()?)))
+        .collect();
+    let mut pushes: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    let listed: Vec<BTreeSet<&NodeId>> = whole
+        .iter()
+        .map(|(_, view)| {
+            view.slots
+                .iter()
+                .flat_map(|entry| entry.replicas.iter().chain([&entry.primary]))
+                .collect()
+        })
+        .collect();
+    for &(subject, own_view) in &whole {
+        let Some(myself) = own_view.myself() else {
+            continue;
+        };
+        let has_offset = own_view.replication.offset > 0;
+        for (&(viewer, view), listed) in whole.iter().zip(&listed) {
+            let Some(line) = view.nodes.iter().find(|line| line.id == myself.id) else {
+                continue;
+            };
+            if viewer == subject {
+                continue;
+            }
+            let wrong = line.role != myself.role
+                || line.slots != myself.slots
+                || myself.role == Role::Primary && line.config_epoch != myself.config_epoch;
+            let unlisted = matches!(myself.role, Role::Replica { .. })
+                && has_offset
+                && !listed.contains(&myself.id);
+            let behind = view.info.current_epoch < own_view.info.current_epoch
+                && myself.role == Role::Primary;
+            if wrong || unlisted || behind {
+                pushes.entry(subject).or_default().push(viewer);
+            }
+        }
+    }
+    pushes
+}

@@ -1,0 +1,129 @@
+//! `status`: how a cluster is. Takes no lock, waits for nobody longer than a moment.
+
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use super::answer::{Answer, ProcessState, State};
+use super::context::Context;
+use super::fleet::{Fleet, Life, Node, knows_seven};
+use super::ready::expected;
+use crate::client::{Connection, Fault};
+use crate::cluster::NodeAddr;
+use crate::error::{NodeProblem, Result};
+use crate::plan::{View, missing};
+use crate::store::Journal;
+
+/// How long a node may take to answer before it is called hung.
+const PATIENCE: Duration = Duration::from_millis(600);
+
+/// Looks at the cluster.
+pub async fn status(context: &Context) -> Result<Answer> {
+    let cluster = context
+        .home
+        .cluster(&context.name)?
+        .ok_or_else(|| context.no_such_cluster())?;
+    let manifest = cluster
+        .manifest()?
+        .ok_or_else(|| context.no_such_cluster())?;
+    let journal = cluster.journal()?;
+    let mut fleet = Fleet::observe(&cluster, &manifest, knows_seven(&manifest))?;
+    let seven = fleet.seven;
+    let looks = join_all(fleet.nodes.iter_mut().map(|node| look(node, seven))).await;
+    let (states, looks): (Vec<ProcessState>, Vec<Result<View, String>>) = looks.into_iter().unzip();
+
+    let problems = if manifest.formed {
+        missing(&expected(&fleet, &manifest, true), &looks)
+    } else {
+        let names = fleet.names().into_iter();
+        names
+            .zip(&looks)
+            .filter_map(|(name, look)| Some(NodeProblem::new(name, look.as_ref().err()?.clone())))
+            .collect()
+    };
+    let views: Vec<Option<View>> = looks.into_iter().map(Result::ok).collect();
+    let mut answer = Answer::new(&cluster, &manifest, &fleet, &views);
+    for (node, state) in answer.nodes.iter_mut().zip(&states) {
+        node.process = *state;
+    }
+    answer.problems = problems;
+    if let Some(journal) = &journal {
+        let mut text = format!(
+            "`{}` is at work, or was interrupted: run it again to finish",
+            journal.verb
+        );
+        if !journal.restore.is_empty() {
+            let names: Vec<&str> = journal.restore.keys().map(String::as_str).collect();
+            text = format!(
+                "{text}; until then these are not the user's: {}",
+                names.join(", ")
+            );
+        }
+        answer.problems.push(NodeProblem::new(&manifest.name, text));
+    }
+    answer.state = match journal.as_ref().map(Journal::is_forming) {
+        _ if fleet.nodes.iter().all(|node| !node.runs()) => State::Stopped,
+        _ if manifest.formed && answer.problems.is_empty() => State::Ok,
+        _ if manifest.formed => State::Degraded,
+        Some(true) => State::Forming,
+        _ => State::Unformed,
+    };
+    answer.elapsed = context.began.elapsed();
+    Ok(answer)
+}
+
+/// What one node's process does, and what the node sees.
+async fn look(node: &mut Node, seven: bool) -> (ProcessState, Result<View, String>) {
+    match &node.life {
+        Life::Elsewhere => {
+            return (
+                ProcessState::Unknown,
+                Err("was started on another machine or in another container".into()),
+            );
+        }
+        Life::Dead => return dead(node.addr).await,
+        Life::Process(process) if process.is_stopped() => {
+            return (ProcessState::Hung, Err("is stopped (SIGSTOP)".into()));
+        }
+        Life::Process(_) | Life::Child(_) => {}
+    }
+    let looked = tokio::time::timeout(PATIENCE, async {
+        node.connect(PATIENCE).await?;
+        match &node.connection {
+            Some(connection) => connection.view(seven).await,
+            None => Err(Fault::Silent),
+        }
+    });
+    match looked.await.unwrap_or(Err(Fault::Silent)) {
+        Ok(view) => (ProcessState::Running, Ok(view)),
+        Err(Fault::Silent) => (ProcessState::Hung, Err("does not answer".into())),
+        // It may have died since it was looked for.
+        Err(_) if node.has_ended().is_some() => dead(node.addr).await,
+        Err(fault @ Fault::Unreachable(_)) if fault.to_string().contains("not ours") => {
+            (ProcessState::Foreign, Err(fault.to_string()))
+        }
+        Err(fault) => (ProcessState::Running, Err(fault.to_string())),
+    }
+}
+
+/// A node without a process: does somebody else sit on its port?
+async fn dead(addr: NodeAddr) -> (ProcessState, Result<View, String>) {
+    let socket = SocketAddr::new(addr.host, addr.port);
+    if TcpStream::connect_timeout(&socket, Duration::from_millis(100)).is_err() {
+        return (ProcessState::Dead, Err("does not run".into()));
+    }
+    let who = async { Connection::open(addr, PATIENCE).await?.server().await };
+    let pid = tokio::time::timeout(PATIENCE, who)
+        .await
+        .ok()
+        .and_then(Result::ok)
+        .and_then(|info| info.number("process_id"));
+    let who = pid.map_or("a process that is not ours".to_owned(), |pid| {
+        format!("pid {pid}, which is not ours")
+    });
+    (
+        ProcessState::Foreign,
+        Err(format!("does not run; its port is held by {who}")),
+    )
+}

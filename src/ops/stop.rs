@@ -1,0 +1,215 @@
+//! `stop`: every node ends, and we return when all have.
+
+use std::time::{Duration, Instant};
+
+use super::context::Context;
+use super::fleet::{Fleet, Life, knows_seven};
+use super::wait::Patience;
+use crate::cluster::{Role, parse_nodes};
+use crate::error::{Error, NodeProblem, Result};
+use crate::event::{Event, Events};
+use crate::store::{Cluster, Manifest};
+
+/// How long a node may take to end by itself: longer than the servers' `shutdown-timeout` of 10 s,
+/// for which a primary waits for a replica that lags.
+pub(super) const GRACE: Duration = Duration::from_secs(15);
+
+/// How often a node is told again: a server that writes its first append-only file, or cannot save
+/// its snapshot, answers SIGTERM with "can't exit" and forgets it.
+const REPEAT: Duration = Duration::from_millis(500);
+
+/// How one node ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopResult {
+    /// By itself, when it was told to.
+    Stopped,
+    /// It did not within the grace, and was killed.
+    Killed,
+    /// It did not run.
+    WasDead,
+}
+
+/// What `stop` did.
+#[derive(Clone, Debug)]
+pub struct Stopped {
+    /// The cluster.
+    pub name: String,
+    /// Whether any node ran.
+    pub changed: bool,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// Each node: its name, its PID if it ran, how it ended.
+    pub nodes: Vec<(String, Option<i32>, StopResult)>,
+}
+
+/// Ends every node of the cluster.
+pub async fn stop(context: &Context, grace: Option<Duration>) -> Result<Stopped> {
+    let (cluster, _lock) = context.lock_existing().await?;
+    let manifest = cluster
+        .manifest()?
+        .ok_or_else(|| context.no_such_cluster())?;
+    stop_locked(context, &cluster, &manifest, grace.unwrap_or(GRACE)).await
+}
+
+/// [`stop`], under a lock that is held.
+pub(super) async fn stop_locked(
+    context: &Context,
+    cluster: &Cluster,
+    manifest: &Manifest,
+    grace: Duration,
+) -> Result<Stopped> {
+    let fleet = Fleet::observe(cluster, manifest, knows_seven(manifest))?;
+    fleet.refuse_elsewhere()?;
+    let names = fleet.names();
+    let pids: Vec<Option<i32>> = fleet.nodes.iter().map(super::fleet::Node::pid).collect();
+    let running = pids.iter().flatten().count();
+    if running > 0 {
+        context.events.emit(Event::Stopping { nodes: running });
+    }
+    let first = replicas(cluster, manifest);
+    let patience = context.patience("all nodes to end");
+    let results = end_all(fleet, &first, grace, &patience, &context.events).await?;
+    Ok(Stopped {
+        name: context.name.to_string(),
+        changed: running > 0,
+        elapsed: context.began.elapsed(),
+        nodes: names
+            .into_iter()
+            .zip(pids)
+            .zip(results)
+            .map(|((name, pid), result)| (name, pid, result))
+            .collect(),
+    })
+}
+
+/// Ends nodes that hold nothing worth waiting for.
+pub(super) async fn end(fleet: Fleet, grace: Duration) -> Result<()> {
+    let patience = Patience::new("the nodes to end", Instant::now(), grace + GRACE);
+    end_all(fleet, &[], grace, &patience, &Events::none())
+        .await
+        .map(drop)
+}
+
+/// Which nodes are replicas by their own `nodes.conf`: a primary that is told to end before its
+/// replicas would wait for them, and they would elect another. A guess is enough.
+fn replicas(cluster: &Cluster, manifest: &Manifest) -> Vec<usize> {
+    let is_replica = |port: u16| {
+        let bytes = cluster
+            .node(port)
+            .ok()??
+            .read("nodes.conf", 16 << 20)
+            .ok()??;
+        let nodes = parse_nodes(&String::from_utf8_lossy(&bytes)).ok()?;
+        nodes
+            .into_iter()
+            .find(|line| line.flags.myself)
+            .map(|line| matches!(line.role, Role::Replica { .. }))
+    };
+    let ports = manifest
+        .nodes
+        .iter()
+        .map(|entry| entry.addr.port)
+        .enumerate();
+    ports
+        .filter(|&(_, port)| is_replica(port) == Some(true))
+        .map(|(number, _)| number)
+        .collect()
+}
+
+/// Tells all nodes to end, the nodes `first` before the others, kills those that have not after
+/// `grace`, and returns when all have ended.
+async fn end_all(
+    fleet: Fleet,
+    first: &[usize],
+    grace: Duration,
+    patience: &Patience,
+    events: &Events,
+) -> Result<Vec<StopResult>> {
+    let names = fleet.names();
+    let processes: Vec<_> = fleet
+        .nodes
+        .into_iter()
+        .map(|node| match node.life {
+            Life::Process(process) => Some(process),
+            Life::Child(child) => Some(child.into_process()),
+            Life::Dead | Life::Elsewhere => None,
+        })
+        .collect();
+    let order = || {
+        let rest = (0..processes.len()).filter(|number| !first.contains(number));
+        first.iter().copied().chain(rest)
+    };
+    let running = processes.iter().flatten().count();
+    let failed = |number: usize| {
+        let name = names.get(number).cloned().unwrap_or_default();
+        move |source| Error::Io {
+            what: format!("signal {name}"),
+            source,
+        }
+    };
+    let mut results: Vec<StopResult> = processes
+        .iter()
+        .map(|process| {
+            process
+                .as_ref()
+                .map_or(StopResult::WasDead, |_| StopResult::Stopped)
+        })
+        .collect();
+    let began = Instant::now();
+    let mut told: Option<Instant> = None;
+    let mut killed = false;
+    let mut said = 0;
+    loop {
+        let alive: Vec<usize> = order()
+            .filter(|&number| {
+                processes
+                    .get(number)
+                    .and_then(Option::as_ref)
+                    .is_some_and(|process| !process.has_ended())
+            })
+            .collect();
+        if running - alive.len() > said {
+            said = running - alive.len();
+            events.emit(Event::Stopped {
+                done: said,
+                of: running,
+            });
+        }
+        if alive.is_empty() {
+            return Ok(results);
+        }
+        let living = || {
+            alive
+                .iter()
+                .filter_map(|&number| Some((number, processes.get(number)?.as_ref()?)))
+        };
+        if began.elapsed() >= grace && !killed {
+            killed = true;
+            for (number, process) in living() {
+                process.kill().map_err(failed(number))?;
+                if let Some(result) = results.get_mut(number) {
+                    *result = StopResult::Killed;
+                }
+                events.emit(Event::Killed {
+                    node: names.get(number).cloned().unwrap_or_default(),
+                    grace,
+                });
+            }
+        } else if !killed && told.is_none_or(|at| at.elapsed() >= REPEAT) {
+            for (number, process) in living() {
+                process.terminate().map_err(failed(number))?;
+            }
+            told = Some(Instant::now());
+        }
+        let missing = || {
+            let name = |number: &usize| {
+                NodeProblem::new(
+                    names.get(*number).cloned().unwrap_or_default(),
+                    "still runs",
+                )
+            };
+            alive.iter().map(name).collect()
+        };
+        patience.pause(Duration::from_millis(2), missing).await?;
+    }
+}

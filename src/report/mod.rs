@@ -1,0 +1,93 @@
+//! The only writer: answers on standard output; progress, hints and failures on standard error.
+
+mod json;
+mod progress;
+mod style;
+mod text;
+
+use std::io::{self, Write as _};
+
+pub use progress::Progress;
+pub use style::Style;
+
+use crate::error::Error;
+use crate::ops::{Answer, Cleaned, Listed, Planned, Stopped};
+
+/// How this run speaks.
+#[derive(Clone, Copy, Debug)]
+pub struct Report {
+    /// One JSON document instead of text.
+    pub json: bool,
+    /// Nothing but the answer.
+    pub quiet: bool,
+    /// The style of standard output.
+    pub out: Style,
+    /// The style of standard error.
+    pub err: Style,
+}
+
+/// An answer, to be shown.
+#[derive(Debug)]
+pub enum Shown<'a> {
+    /// Of `start`.
+    Started(&'a Answer),
+    /// Of `create` and `up`.
+    Formed(&'a Answer),
+    /// Of `create --dry-run`.
+    Planned(&'a Planned),
+    /// Of `status`.
+    Status(&'a Answer),
+    /// Of `list`.
+    List(&'a [Listed]),
+    /// Of `stop`.
+    Stopped(&'a Stopped),
+    /// Of `clean` and `down`.
+    Cleaned(&'a Cleaned),
+    /// Of `version`.
+    Version,
+}
+
+impl Report {
+    /// Writes an answer to standard output, and hints to standard error.
+    pub fn answer(&self, shown: &Shown) -> io::Result<()> {
+        let text = if self.json {
+            json::answer(shown)
+        } else {
+            text::answer(shown, self.out)
+        };
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes())?;
+        out.flush()?;
+        if !self.json
+            && !self.quiet
+            && let Some(hint) = text::next(shown)
+        {
+            self.say(&format!("{} {hint}", self.err.dim("next:")));
+        }
+        Ok(())
+    }
+
+    /// Writes a failure to standard error.
+    pub fn failure(&self, error: &Error) {
+        let text = if self.json {
+            json::failure(error)
+        } else {
+            text::failure(error, self.err)
+        };
+        self.say(text.trim_end());
+    }
+
+    /// Writes a line to standard error. That nobody reads it is no reason to fail.
+    pub fn say(&self, line: &str) {
+        writeln!(io::stderr().lock(), "{line}").ok();
+    }
+
+    /// Asks a question on the terminal; `false` unless the answer is yes.
+    pub fn confirm(&self, question: &str) -> bool {
+        let mut err = io::stderr().lock();
+        write!(err, "{question} [y/N] ").ok();
+        err.flush().ok();
+        let mut line = String::new();
+        io::stdin().read_line(&mut line).is_ok() && matches!(line.trim(), "y" | "Y" | "yes" | "Yes")
+    }
+}

@@ -1,0 +1,141 @@
+//! What happens, while it happens: a bar on a terminal, lines in a log.
+
+use std::io::Write as _;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::style::Style;
+use crate::event::Event;
+
+/// Shows events on standard error.
+#[derive(Debug)]
+pub struct Progress {
+    bar: Option<Mutex<ProgressBar>>,
+    quiet: bool,
+    verbose: bool,
+    style: Style,
+}
+
+impl Progress {
+    /// A bar if standard error is a terminal (`terminal`), else lines.
+    pub fn new(terminal: bool, quiet: bool, verbose: bool, style: Style) -> Self {
+        let bar = (terminal && !quiet).then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            let template = ProgressStyle::with_template("{spinner} {msg}")
+                .unwrap_or_else(|_| ProgressStyle::default_spinner());
+            bar.set_style(template);
+            Mutex::new(bar)
+        });
+        Self {
+            bar,
+            quiet,
+            verbose,
+            style,
+        }
+    }
+
+    /// Shows `event`.
+    pub fn show(&self, event: &Event) {
+        if self.quiet {
+            return;
+        }
+        let Some(bar) = &self.bar else {
+            if let Some(line) = line(event, self.verbose) {
+                self.print(event, &line);
+            }
+            return;
+        };
+        let bar = bar.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Note(_) | Event::Killed { .. } | Event::Detail(_) => {
+                if let Some(line) = line(event, self.verbose) {
+                    bar.suspend(|| self.print(event, &line));
+                }
+            }
+            _ => {
+                bar.set_message(state(event));
+                bar.enable_steady_tick(Duration::from_millis(100));
+            }
+        }
+    }
+
+    /// Takes the bar away, before anything else is written.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .finish_and_clear();
+        }
+    }
+
+    fn print(&self, event: &Event, line: &str) {
+        let line = match event {
+            Event::Note(_) | Event::Killed { .. } => format!("{} {line}", self.style.warn("note:")),
+            _ => line.to_owned(),
+        };
+        // A closed standard error is no reason to stop.
+        writeln!(std::io::stderr().lock(), "{line}").ok();
+    }
+}
+
+/// The words of an event for a log; `None` for what would only fill it.
+fn line(event: &Event, verbose: bool) -> Option<String> {
+    match event {
+        Event::WaitingForLock { .. }
+        | Event::Starting { .. }
+        | Event::Forming { .. }
+        | Event::Stopping { .. } => Some(state(event)),
+        Event::Note(text) => Some(text.clone()),
+        Event::Killed { node, grace } => Some(format!(
+            "killed {node}: it did not end within {}",
+            humantime::format_duration(*grace)
+        )),
+        Event::Waiting { .. } | Event::Answered { .. } | Event::Stopped { .. } => {
+            verbose.then(|| state(event))
+        }
+        Event::Detail(text) => verbose.then(|| text.clone()),
+    }
+}
+
+/// What is going on, in words.
+fn state(event: &Event) -> String {
+    match event {
+        Event::WaitingForLock { holder } => format!("waiting for the lock, held by {holder}"),
+        Event::Starting { nodes, server, at } => {
+            format!("starting {nodes} nodes of {server} at {at}")
+        }
+        Event::Answered { done, of } => format!("{done} of {of} nodes answer"),
+        Event::Forming { nodes } => format!("forming a cluster of {nodes} nodes"),
+        Event::Waiting { what, done, of } => format!("waiting for {what} ({done} of {of} nodes)"),
+        Event::Stopping { nodes } => format!("stopping {nodes} nodes"),
+        Event::Stopped { done, of } => format!("{done} of {of} nodes have ended"),
+        Event::Killed { node, .. } => format!("killed {node}"),
+        Event::Note(text) | Event::Detail(text) => text.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_gets_the_steps_and_not_each_count() {
+        let started = Event::Starting {
+            nodes: 6,
+            server: "redis 7.0.15".into(),
+            at: "127.0.0.1:30001-30006".into(),
+        };
+        assert_eq!(
+            line(&started, false).as_deref(),
+            Some("starting 6 nodes of redis 7.0.15 at 127.0.0.1:30001-30006")
+        );
+        let answered = Event::Answered { done: 1, of: 6 };
+        assert_eq!(line(&answered, false), None);
+        assert_eq!(
+            line(&answered, true).as_deref(),
+            Some("1 of 6 nodes answer")
+        );
+    }
+}

@@ -1,0 +1,48 @@
+//! Colours, or none.
+
+use std::env;
+
+/// Whether to paint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Style {
+    paints: bool,
+}
+
+impl Style {
+    /// `wish`: what `--color` says, `None` for auto; then `NO_COLOR` and `TERM=dumb` are honoured.
+    pub fn new(wish: Option<bool>, is_terminal: bool) -> Self {
+        let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Self {
+            paints: wish.unwrap_or(is_terminal && !no_color && !dumb),
+        }
+    }
+
+    fn paint(self, code: &str, text: &str) -> String {
+        if self.paints {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+
+    /// What is well.
+    pub fn good(self, text: &str) -> String {
+        self.paint("32", text)
+    }
+
+    /// What needs a look.
+    pub fn warn(self, text: &str) -> String {
+        self.paint("33", text)
+    }
+
+    /// What is wrong.
+    pub fn bad(self, text: &str) -> String {
+        self.paint("1;31", text)
+    }
+
+    /// What is secondary.
+    pub fn dim(self, text: &str) -> String {
+        self.paint("2", text)
+    }
+}

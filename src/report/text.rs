@@ -1,0 +1,463 @@
+//! Answers and failures in words.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::Shown;
+use super::style::Style;
+use crate::cluster::{Role, SLOT_COUNT, slot_text};
+use crate::error::{Error, NodeProblem};
+use crate::ops::{
+    Answer, Cleaned, Listed, NodeAnswer, Planned, ProcessState, State, StopResult, Stopped,
+};
+use crate::plan::Layout;
+
+/// The text of an answer.
+pub(super) fn answer(shown: &Shown, style: Style) -> String {
+    let mut out = String::new();
+    match shown {
+        Shown::Started(answer) => started(&mut out, answer),
+        Shown::Formed(answer) => formed(&mut out, answer, style),
+        Shown::Planned(planned) => dry_run(&mut out, planned),
+        Shown::Status(answer) => status(&mut out, answer, style),
+        Shown::List(clusters) => list(&mut out, clusters, style),
+        Shown::Stopped(stopped) => stop(&mut out, stopped),
+        Shown::Cleaned(cleaned) => clean(&mut out, cleaned),
+        Shown::Version => push(&mut out, &format!("rcluster {}", env!("CARGO_PKG_VERSION"))),
+    }
+    out
+}
+
+/// What to do next, where that is not plain.
+pub(super) fn next(shown: &Shown) -> Option<String> {
+    match shown {
+        Shown::Started(answer) if answer.state == State::Unformed => {
+            Some(format!("rcluster{} create", option(answer)))
+        }
+        Shown::Started(answer) | Shown::Formed(answer) => Some(client_command(answer)?),
+        Shown::Cleaned(cleaned) if !cleaned.left.is_empty() => {
+            Some("move these files away before the next start".into())
+        }
+        _ => None,
+    }
+}
+
+fn option(answer: &Answer) -> String {
+    if answer.name == "default" {
+        String::new()
+    } else {
+        format!(" -n {}", answer.name)
+    }
+}
+
+/// The command that talks to the cluster.
+fn client_command(answer: &Answer) -> Option<String> {
+    let addr = answer.nodes.first()?.addr;
+    let cli = if answer.server.kind == "valkey" {
+        "valkey-cli"
+    } else {
+        "redis-cli"
+    };
+    let host = if addr.host == std::net::Ipv4Addr::LOCALHOST {
+        String::new()
+    } else {
+        format!(" -h {}", addr.host)
+    };
+    Some(format!("{cli} -c{host} -p {}", addr.port))
+}
+
+fn push(out: &mut String, line: &str) {
+    writeln!(out, "{line}").expect("writing to a string cannot fail");
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{:.2} s", duration.as_secs_f64())
+}
+
+fn started(out: &mut String, answer: &Answer) {
+    let server = format!("{} {}", answer.server.kind, answer.server.version);
+    let at = match (answer.nodes.first(), answer.nodes.last()) {
+        (Some(first), Some(last)) if first.addr != last.addr => {
+            format!("{}-{}", first.addr, last.addr.port)
+        }
+        (Some(only), _) => only.addr.to_string(),
+        _ => String::new(),
+    };
+    let took = seconds(answer.elapsed);
+    let count = answer.nodes.len();
+    match (answer.changed, answer.state) {
+        (false, _) => push(
+            out,
+            &format!("unchanged: {count} nodes of {server} run at {at}"),
+        ),
+        (true, State::Ok) => {
+            push(
+                out,
+                &format!(
+                    "Started {count} nodes of {server} at {at}; the cluster is ready after {took}"
+                ),
+            );
+        }
+        (true, _) => push(
+            out,
+            &format!("Started {count} nodes of {server} at {at} in {took}"),
+        ),
+    }
+}
+
+/// The lines that people know from redis-cli.
+fn formed(out: &mut String, answer: &Answer, style: Style) {
+    let mut primaries: Vec<&NodeAnswer> = answer
+        .nodes
+        .iter()
+        .filter(|node| !node.slots.is_empty())
+        .collect();
+    primaries.sort_by_key(|node| node.slots.first().copied());
+    for (number, primary) in primaries.iter().enumerate() {
+        for slots in &primary.slots {
+            push(
+                out,
+                &format!(
+                    "Primary[{number}] -> Slots {} - {}",
+                    slots.first(),
+                    slots.last()
+                ),
+            );
+        }
+    }
+    for primary in &primaries {
+        for replica in &answer.nodes {
+            if matches!((&replica.role, &primary.id), (Some(Role::Replica { of }), Some(id)) if of == id)
+            {
+                push(
+                    out,
+                    &format!("Adding replica {} to {}", replica.addr, primary.addr),
+                );
+            }
+        }
+    }
+    if !answer.changed {
+        push(out, "unchanged");
+    }
+    push(
+        out,
+        &style.good(&format!("[OK] All {SLOT_COUNT} slots covered.")),
+    );
+    if answer.changed {
+        push(out, &format!("Ready after {}.", seconds(answer.elapsed)));
+    }
+}
+
+fn dry_run(out: &mut String, planned: &Planned) {
+    let Planned {
+        names,
+        layout,
+        steps,
+    } = planned;
+    layout_lines(out, layout, names);
+    for step in steps {
+        push(out, &step.describe(names));
+    }
+}
+
+fn layout_lines(out: &mut String, layout: &Layout, names: &[String]) {
+    let name = |node: usize| names.get(node).map_or("?", String::as_str);
+    for (number, shard) in layout.shards.iter().enumerate() {
+        push(
+            out,
+            &format!(
+                "Primary[{number}] -> Slots {} - {}",
+                shard.slots.first(),
+                shard.slots.last()
+            ),
+        );
+    }
+    for shard in &layout.shards {
+        for &replica in &shard.replicas {
+            push(
+                out,
+                &format!(
+                    "Adding replica {} to {}",
+                    name(replica),
+                    name(shard.primary)
+                ),
+            );
+        }
+    }
+}
+
+fn status(out: &mut String, answer: &Answer, style: Style) {
+    push(
+        out,
+        &format!(
+            "{}: {}  {} {}  {} primaries with {} replicas each  {} of {SLOT_COUNT} slots ok",
+            answer.name,
+            state_word(answer.state, style),
+            answer.server.kind,
+            answer.server.version,
+            answer.primaries,
+            answer.replicas,
+            answer.slots_ok
+        ),
+    );
+    let header = [
+        "#",
+        "node",
+        "bus",
+        "process",
+        "pid",
+        "role",
+        "shard",
+        "slots or primary",
+        "link",
+        "id",
+    ];
+    let rows = answer.nodes.iter().map(|node| row(answer, node));
+    table(out, &header, rows, style, |column, text| {
+        match (column, text) {
+            (3, "running") | (8, "up") => style.good(text),
+            (3, _) | (8, "down") => style.bad(text),
+            _ => text.to_owned(),
+        }
+    });
+    for problem in &answer.problems {
+        push(
+            out,
+            &format!("{} {} {}", style.bad("!"), problem.node, problem.message),
+        );
+    }
+}
+
+fn row(answer: &Answer, node: &NodeAnswer) -> [String; 10] {
+    let owner = match &node.role {
+        Some(Role::Replica { of }) => {
+            let primary = answer
+                .nodes
+                .iter()
+                .find(|other| other.id.as_ref() == Some(of));
+            primary.map_or_else(|| of.short().to_owned(), |primary| primary.addr.to_string())
+        }
+        _ => slot_text(&node.slots),
+    };
+    [
+        node.index.to_string(),
+        node.addr.to_string(),
+        node.addr.bus_port.to_string(),
+        process_word(node.process).to_owned(),
+        node.pid.map(|pid| pid.to_string()).unwrap_or_default(),
+        role_word(node.role.as_ref()).to_owned(),
+        node.shard
+            .map(|shard| shard.to_string())
+            .unwrap_or_default(),
+        owner,
+        node.link_up
+            .map(|up| if up { "up" } else { "down" })
+            .unwrap_or_default()
+            .to_owned(),
+        node.id
+            .as_ref()
+            .map(|id| id.short().to_owned())
+            .unwrap_or_default(),
+    ]
+}
+
+/// Columns as wide as their widest text; `paint` sees a cell's column and text.
+fn table<const N: usize>(
+    out: &mut String,
+    header: &[&str; N],
+    rows: impl Iterator<Item = [String; N]>,
+    style: Style,
+    paint: impl Fn(usize, &str) -> String,
+) {
+    let rows: Vec<[String; N]> = rows.collect();
+    let width = |column: usize| {
+        let cells = rows
+            .iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count());
+        cells
+            .chain(header.get(column).map(|text| text.len()))
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let pad = |column: usize, text: &str| {
+        " ".repeat(
+            widths
+                .get(column)
+                .map_or(0, |width| width.saturating_sub(text.chars().count())),
+        )
+    };
+    let line = |cells: Vec<String>| cells.join("  ").trim_end().to_owned();
+    let head = header
+        .iter()
+        .enumerate()
+        .map(|(column, text)| format!("{text}{}", pad(column, text)))
+        .collect();
+    push(out, &style.dim(&format!("  {}", line(head))));
+    for row in &rows {
+        let cells = row
+            .iter()
+            .enumerate()
+            .map(|(column, text)| format!("{}{}", paint(column, text), pad(column, text)));
+        push(out, &format!("  {}", line(cells.collect())));
+    }
+}
+
+fn list(out: &mut String, clusters: &[Listed], style: Style) {
+    if clusters.is_empty() {
+        push(out, "no clusters");
+        return;
+    }
+    let rows = clusters.iter().map(|listed| match &listed.state {
+        Ok(answer) => {
+            let first = answer
+                .nodes
+                .first()
+                .map(|node| node.addr.to_string())
+                .unwrap_or_default();
+            let shape = format!("{}x(1+{})", answer.primaries, answer.replicas);
+            let server = format!("{} {}", answer.server.kind, answer.server.version);
+            [
+                listed.name.clone(),
+                word(answer.state).to_owned(),
+                shape,
+                first,
+                server,
+            ]
+        }
+        Err(why) => [
+            listed.name.clone(),
+            "unknown".into(),
+            String::new(),
+            String::new(),
+            why.clone(),
+        ],
+    });
+    table(
+        out,
+        &["name", "state", "shape", "first node", "server"],
+        rows,
+        style,
+        |column, text| match (column, text) {
+            (1, "ok") => style.good(text),
+            (1, "degraded" | "unknown") => style.bad(text),
+            (1, _) => style.warn(text),
+            _ => text.to_owned(),
+        },
+    );
+}
+
+fn stop(out: &mut String, stopped: &Stopped) {
+    if !stopped.changed {
+        push(out, "unchanged: no node ran");
+        return;
+    }
+    let count = |wanted: StopResult| {
+        stopped
+            .nodes
+            .iter()
+            .filter(|(_, _, result)| *result == wanted)
+            .count()
+    };
+    let killed = count(StopResult::Killed);
+    let how = if killed > 0 {
+        format!(", {killed} of them by SIGKILL")
+    } else {
+        String::new()
+    };
+    let ended = count(StopResult::Stopped) + killed;
+    push(
+        out,
+        &format!("Stopped {ended} nodes in {}{how}", seconds(stopped.elapsed)),
+    );
+    for (node, _, _) in stopped
+        .nodes
+        .iter()
+        .filter(|(_, _, result)| *result == StopResult::Killed)
+    {
+        push(
+            out,
+            &format!("  {node} did not end by itself and was killed"),
+        );
+    }
+}
+
+fn clean(out: &mut String, cleaned: &Cleaned) {
+    if let Some(stopped) = cleaned.stopped.as_ref().filter(|stopped| stopped.changed) {
+        stop(out, stopped);
+    }
+    if cleaned.changed {
+        push(out, &format!("Deleted cluster \"{}\"", cleaned.name));
+    } else {
+        push(
+            out,
+            &format!("unchanged: there is no cluster \"{}\"", cleaned.name),
+        );
+    }
+    for path in &cleaned.left {
+        push(
+            out,
+            &format!("  left alone, not made by rcluster: {}", path.display()),
+        );
+    }
+}
+
+/// A failure: one sentence, its causes, what each node lacks, a hint.
+pub(super) fn failure(error: &Error, style: Style) -> String {
+    let mut out = String::new();
+    push(&mut out, &format!("{} {error}", style.bad("error:")));
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        push(&mut out, &format!("  because: {cause}"));
+        source = cause.source();
+    }
+    for NodeProblem { node, message, log } in error.nodes() {
+        push(&mut out, &format!("  {node} {message}"));
+        for line in log {
+            push(&mut out, &style.dim(&format!("    | {line}")));
+        }
+    }
+    if let Some(hint) = error.hint() {
+        push(&mut out, &format!("{} {hint}", style.warn("hint:")));
+    }
+    out
+}
+
+fn state_word(state: State, style: Style) -> String {
+    match state {
+        State::Ok => style.good(word(state)),
+        State::Degraded => style.bad(word(state)),
+        State::Forming | State::Unformed | State::Stopped => style.warn(word(state)),
+    }
+}
+
+/// The contract's word for a state.
+pub(super) fn word(state: State) -> &'static str {
+    match state {
+        State::Ok => "ok",
+        State::Degraded => "degraded",
+        State::Forming => "forming",
+        State::Unformed => "unformed",
+        State::Stopped => "stopped",
+    }
+}
+
+/// The contract's word for a process.
+pub(super) fn process_word(process: ProcessState) -> &'static str {
+    match process {
+        ProcessState::Running => "running",
+        ProcessState::Dead => "dead",
+        ProcessState::Hung => "hung",
+        ProcessState::Foreign => "foreign",
+        ProcessState::Unknown => "unknown",
+    }
+}
+
+fn role_word(role: Option<&Role>) -> &'static str {
+    match role {
+        Some(Role::Primary) => "primary",
+        Some(Role::Replica { .. }) => "replica",
+        None => "",
+    }
+}
