@@ -8,7 +8,7 @@ use super::context::Context;
 use super::fleet::{ANSWER_LIMIT, Fleet, binary_of, failed, knows_seven};
 use super::ready::expected;
 use super::resume::resume_forming;
-use super::seeded::settle;
+use super::settle::settle;
 use super::start::{answer, usable_manifest};
 use crate::cluster::NodeId;
 use crate::error::{Error, NodeProblem, Result};

@@ -2,7 +2,7 @@
 //!
 //! Every value is made once and flows down: `Context` (who asks, until when) → lock → manifest →
 //! [`fleet`] (the nodes and our connections to them) → [`launch`], [`seeded`], [`commands`]
-//! (forming) → [`ready`] → an [`Answer`]. Nothing here prints or parses arguments.
+//! (forming) → [`settle`], [`ready`] → an [`Answer`]. Nothing here prints or parses arguments.
 
 mod answer;
 mod clean;
@@ -16,6 +16,7 @@ mod new;
 mod ready;
 mod resume;
 mod seeded;
+mod settle;
 mod start;
 mod status;
 mod stop;

@@ -4,18 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::context::Context;
-use super::fleet::{ANSWER_LIMIT, Fleet, failed};
+use super::fleet::{ANSWER_LIMIT, Fleet};
 use super::tick::TICK;
-use crate::client::Fault;
-use crate::cluster::{NodeAddr, NodeId, Role, tag_in};
+use crate::cluster::{NodeAddr, NodeId, Role};
 use crate::error::{Error, NodeProblem, Result};
 use crate::event::Event;
 use crate::plan::{Expected, View, missing};
 use crate::store::{Journal, Manifest};
-use crate::sys;
-
-/// How long a primary may take to count its replicas (`replicationCron`, each second).
-const REPLICA_COUNT: Duration = Duration::from_secs(2);
 
 /// What `manifest` lets us expect of its nodes.
 pub(super) fn expected(fleet: &Fleet, manifest: &Manifest, shape: bool) -> Expected {
@@ -194,126 +189,6 @@ impl Fleet {
             }
         })
         .await
-    }
-
-    /// Writes to each primary until all take it.
-    pub(super) async fn write_to_primaries(&self, context: &Context, views: &[View]) -> Result<()> {
-        let patience = context.patience("every primary to take a write");
-        let began = Instant::now();
-        loop {
-            let (problems, lasting) = self.write_once(views).await?;
-            // A primary counts its good replicas once a second: NOREPLICAS may pass.
-            let is_patient = |problem: &NodeProblem| {
-                problem.message.starts_with("NOREPLICAS") && began.elapsed() < REPLICA_COUNT
-            };
-            if !lasting.iter().all(is_patient) {
-                return Err(failed(
-                    "the cluster is formed, but it takes no writes",
-                    lasting,
-                ));
-            }
-            if problems.is_empty() && lasting.is_empty() {
-                return Ok(());
-            }
-            let problems = problems.into_iter().chain(lasting).collect();
-            patience
-                .pause(Duration::from_millis(5), || problems)
-                .await?;
-        }
-    }
-
-    /// Writes a key of its own range to each primary, and deletes it. Returns refusals that pass,
-    /// and apart from them those that waiting cannot cure; missing rights are an error.
-    pub(super) async fn write_once(
-        &self,
-        views: &[View],
-    ) -> Result<(Vec<NodeProblem>, Vec<NodeProblem>)> {
-        let random = sys::random_number().map_err(|source| Error::Io {
-            what: "get a random number".into(),
-            source,
-        })?;
-        let results = futures_util::future::join_all(views.iter().enumerate().filter_map(
-            |(number, view)| {
-                let slots = &view
-                    .myself()
-                    .filter(|myself| !myself.slots.is_empty())?
-                    .slots;
-                let key = format!(
-                    "{{{}}}rcluster:{random:016x}",
-                    tag_in(slots, random % 1_000_000)?
-                );
-                let node = self.nodes.get(number)?.connection.as_ref()?;
-                Some(async move { (number, node.try_write(&key).await) })
-            },
-        ))
-        .await;
-        let (mut problems, mut lasting) = (Vec::new(), Vec::new());
-        for (number, result) in results {
-            let Err(fault) = result else { continue };
-            let problem = self.problem(number, &fault);
-            if fault.is_refusal() {
-                return Err(Error::Refused {
-                    node: problem.node,
-                    message: problem.message,
-                });
-            }
-            if fault.is_lasting() {
-                lasting.push(problem);
-            } else {
-                problems.push(problem);
-            }
-        }
-        Ok((problems, lasting))
-    }
-
-    /// Waits until every replica is in sync; at least `replicas` nodes must be replicas by then.
-    ///
-    /// Returns whether all have an offset above 0: only then `CLUSTER SLOTS` may list them
-    /// (`isReplicaAvailable`).
-    pub(super) async fn wait_for_sync(
-        &mut self,
-        context: &Context,
-        replicas: usize,
-    ) -> Result<bool> {
-        let patience = context.patience("the replicas to be in sync");
-        loop {
-            let states = futures_util::future::join_all(self.nodes.iter().map(async |node| {
-                match &node.connection {
-                    Some(connection) => connection.replication().await,
-                    None => Err(Fault::Silent),
-                }
-            }))
-            .await;
-            let are = states
-                .iter()
-                .flatten()
-                .filter(|state| state.replica)
-                .count();
-            let mut problems = Vec::new();
-            for (node, state) in self.nodes.iter().zip(&states) {
-                let lacks = match state {
-                    Ok(state) if state.replica && (!state.link_up || state.syncing) => {
-                        "is not in sync".to_owned()
-                    }
-                    Ok(state) if !state.replica && are < replicas => {
-                        "has no replica yet".to_owned()
-                    }
-                    Ok(_) => continue,
-                    Err(fault) => fault.to_string(),
-                };
-                problems.push(NodeProblem::new(node.addr, lacks));
-            }
-            if problems.is_empty() {
-                return Ok(states
-                    .iter()
-                    .flatten()
-                    .all(|state| !state.replica || state.offset > 0));
-            }
-            self.refuse_dead_nodes()?;
-            patience
-                .pause(Duration::from_millis(1), || problems)
-                .await?;
-        }
     }
 }
 

@@ -1,19 +1,20 @@
-//! Finishing a start: from nodes that answer to a cluster that is ready.
+//! Finishing a seeded start: the intended primaries take over from those that were seeded in
+//! their place.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::context::Context;
-use super::fleet::{ANSWER_LIMIT, Fleet};
+use super::fleet::Fleet;
 use super::new::Made;
-use super::ready::{Nudge, expected};
+use super::settle::settle;
 use crate::client::{Connection, Failover, Fault};
 use crate::cluster::{NodeId, Role, SlotRange};
 use crate::error::{NodeProblem, Result};
 use crate::event::Event;
 use crate::plan::{Seed, Technique, View};
 use crate::server::Capabilities;
-use crate::store::{Cluster, Journal, Manifest};
+use crate::store::Cluster;
 
 /// How long a link may take that was tried at a node's first tick, before the next is brought on.
 const LINK_PATIENCE: Duration = Duration::from_millis(8);
@@ -203,116 +204,5 @@ async fn is_empty(fleet: &Fleet, takeover: &Takeover) -> Result<bool> {
             Ok(own? && old?)
         }
         None => own.await,
-    }
-}
-
-/// Brings nodes whose slots have owners to *ready*, puts the user's configuration back, and
-/// records that the cluster is formed.
-pub(super) async fn settle(
-    context: &Context,
-    cluster: &Cluster,
-    manifest: &mut Manifest,
-    fleet: &mut Fleet,
-    journal: &Journal,
-    capabilities: Capabilities,
-    forming: bool,
-) -> Result<Vec<View>> {
-    let replicas = if forming {
-        manifest.spec.primaries * manifest.spec.replicas
-    } else {
-        0
-    };
-    // One write gives a primary an offset above 0, and so its replicas: without it no node lists
-    // them in CLUSTER SLOTS before the primary's first ping, up to 10 s later. A write that no
-    // replica was there to receive does not count, so another may be needed.
-    loop {
-        fleet.write_everywhere(context).await?;
-        context.reached("every primary takes writes");
-        if fleet.wait_for_sync(context, replicas).await? {
-            break;
-        }
-    }
-    context.reached("every replica is in sync");
-    if forming && !fleet.is_small() && capabilities.publish_carries_offset {
-        // Cheaper than a MEET between every two of many nodes. Only where nobody subscribes yet.
-        let channel = "rcluster:offset";
-        fleet
-            .each("a message was refused", |_, node| {
-                node.publish_header(channel)
-            })
-            .await?;
-    }
-    let wanted = expected(fleet, manifest, forming);
-    let mut views = fleet
-        .wait_for_views(context, &wanted, &Nudge::for_work(journal))
-        .await?;
-    context.reached("every node sees the whole cluster");
-    if !journal.restore.is_empty() {
-        put_back(fleet, journal).await?;
-        views = fleet.wait_for_views(context, &wanted, &Nudge::Meet).await?;
-    }
-    fleet.write_to_primaries(context, &views).await?;
-    let ids: Vec<Option<NodeId>> = views
-        .iter()
-        .map(|view| Some(view.myself()?.id.clone()))
-        .collect();
-    for (entry, id) in manifest.nodes.iter_mut().zip(ids) {
-        entry.id = id.or(entry.id.take());
-    }
-    manifest.formed = true;
-    cluster.write_manifest(manifest)?;
-    cluster.remove_journal()?;
-    context.reached("done");
-    Ok(views)
-}
-
-/// Gives directives the user's values again, on every node.
-pub(super) async fn put_back(fleet: &Fleet, journal: &Journal) -> Result<()> {
-    let values = || {
-        journal
-            .restore
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.trim_matches('"')))
-    };
-    fleet
-        .each("the configuration could not be put back", |_, node| {
-            node.config_set(values())
-        })
-        .await
-}
-
-impl Fleet {
-    /// Waits until each node that owns slots, by its own word, takes a write.
-    pub(super) async fn write_everywhere(&mut self, context: &Context) -> Result<()> {
-        let patience = context.patience("every primary to take a write");
-        loop {
-            let views = self.views(ANSWER_LIMIT).await;
-            self.refuse_dead_nodes()?;
-            let problems: Vec<NodeProblem> = self
-                .names()
-                .into_iter()
-                .zip(&views)
-                .filter_map(|(name, view)| match view {
-                    Ok(view) if view.info.ok => None,
-                    Ok(_) => Some(NodeProblem::new(name, "cluster_state is fail")),
-                    Err(why) => Some(NodeProblem::new(name, why.clone())),
-                })
-                .collect();
-            if problems.is_empty() {
-                let views: Vec<View> = views.into_iter().flatten().collect();
-                // Refusals that last are judged at the end, when replicas are there and all else holds.
-                let (problems, _lasting) = self.write_once(&views).await?;
-                if problems.is_empty() {
-                    return Ok(());
-                }
-                patience
-                    .pause(Duration::from_millis(5), || problems)
-                    .await?;
-            } else {
-                patience
-                    .pause(Duration::from_millis(2), || problems)
-                    .await?;
-            }
-        }
     }
 }

@@ -10,7 +10,7 @@ use super::launch::Launch;
 pub use super::new::StartWish;
 use super::new::{journal_for, make, server_info};
 use super::resume::resume_forming;
-use super::seeded::{put_back, settle};
+use super::settle::{put_back, settle};
 use crate::cluster::{Role, parse_nodes};
 use crate::error::{Error, NodeProblem, Result};
 use crate::plan::View;
