@@ -224,30 +224,31 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Usage { hint, .. } | Self::Unsafe { hint, .. } | Self::Unfit { hint, .. } => Some(hint.clone()),
-            Self::NotRunning { name } => Some(format!("start it: rcluster{} start", option(name))),
-            Self::NoSuchCluster { .. } => Some("look at `rcluster list`, or make one: rcluster up".into()),
+            Self::NotRunning { .. } => Some("start it: {rcluster} start".into()),
+            Self::NoSuchCluster { .. } => Some("look at `{rcluster} list`, or make one: {rcluster} up".into()),
             Self::TimedOut { .. } => {
-                Some("look at `rcluster status`; run the same verb again to go on, with a longer --timeout if it needs one".into())
+                Some("look at `{rcluster} status`; run the same verb again to go on, with a longer --timeout if it needs one".into())
             }
             Self::PortsInUse { .. } => Some("choose other ports with --port BASE and --bus-port BASE, or let rcluster choose: --port auto".into()),
             Self::Locked { .. } => Some("wait for it, or pass a longer --timeout; the lock goes with its process".into()),
-            Self::ShapeDiffers { name, .. } => Some(format!(
-                "leave the options out, or make the cluster anew: rcluster{} down", option(name)
-            )),
+            Self::ShapeDiffers { .. } => Some(
+                "leave the options out, or make the cluster anew: {rcluster} down".into(),
+            ),
             Self::NotOurs { .. } => Some("move it away, or choose another --name or --home".into()),
-            Self::NotEmpty { .. } => Some("look at `rcluster status`; to begin anew without the data: rcluster down".into()),
+            Self::NotEmpty { .. } => Some("look at `{rcluster} status`; to begin anew without the data: {rcluster} down".into()),
             Self::Refused { .. } => Some("check the user's rights and the password".into()),
             Self::Unconfirmed { .. } => Some("pass --yes".into()),
             Self::NodesDied { nodes, .. } => {
                 if nodes.iter().any(|node| node.log.is_empty()) {
-                    Some("see the nodes' logs: their paths are in `rcluster status --json`".into())
+                    Some("see the nodes' logs: their paths are in `{rcluster} status --json`".into())
                 } else {
                     None
                 }
             }
-            Self::Identity { .. } => Some("put the nodes.conf back from a backup; or begin anew without the data: rcluster down".into()),
+            Self::Identity { .. } => Some("put the nodes.conf back from a backup; or begin anew without the data: {rcluster} down".into()),
             Self::Corrupt { path, .. } => Some(format!(
-                "put {} back from a backup, or move its directory away", path.display()
+                "put {} back from a backup; servers that still run are seen by their titles: pgrep -af rcluster:",
+                path.display()
             )),
             Self::Nodes { .. } => None,
             Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => Some("make room on the disk, then run the same verb again".into()),
@@ -266,15 +267,6 @@ impl Error {
             | Self::Nodes { nodes, .. } => nodes,
             _ => &[],
         }
-    }
-}
-
-/// ` --name x` unless `x` is the default name.
-fn option(name: &str) -> String {
-    if name == "default" {
-        String::new()
-    } else {
-        format!(" --name {name}")
     }
 }
 

@@ -5,9 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{
-    Args, ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
-};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 use crate::plan::PortChoice;
 use crate::store::ClusterName;
@@ -196,16 +194,47 @@ pub struct DownArgs {
     pub yes: bool,
 }
 
-/// Reads the command line. The error is clap's own: help, version or a usage message.
-pub fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
-    let color = match wish(arguments, "--color") {
-        Some("always") => ColorChoice::Always,
-        Some("never") => ColorChoice::Never,
-        _ => ColorChoice::Auto,
+/// What is said instead of doing anything: help, the version, or what is wrong with the arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The text, with colours if they are wanted.
+    pub text: String,
+    /// Whether it is an answer (help, version) and not an error.
+    pub is_answer: bool,
+    /// 0 for answers, 2 for errors.
+    pub exit_code: u8,
+}
+
+/// Reads the command line. `paints` says whether colours are wanted on standard output (`true`) or
+/// standard error.
+pub fn parse(arguments: &[OsString], paints: impl Fn(bool) -> bool) -> Result<Cli, Refusal> {
+    let read = || -> Result<Cli, clap::Error> {
+        let mut command = Cli::command();
+        let matches = command.try_get_matches_from_mut(arguments)?;
+        Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
     };
-    let mut command = Cli::command().color(color);
-    let matches = command.try_get_matches_from_mut(arguments)?;
-    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    read().map_err(|error| {
+        let text = error.render();
+        let is_answer = !error.use_stderr();
+        Refusal {
+            text: if paints(is_answer) {
+                text.ansi().to_string()
+            } else {
+                text.to_string()
+            },
+            is_answer,
+            exit_code: u8::try_from(error.exit_code()).unwrap_or(2),
+        }
+    })
+}
+
+/// What `--color` says, looked for before clap reads the rest; `None` for auto.
+pub fn wants_color(arguments: &[OsString]) -> Option<bool> {
+    match wish(arguments, "--color") {
+        Some("always") => Some(true),
+        Some("never") => Some(false),
+        _ => None,
+    }
 }
 
 /// Whether the answer was to be JSON, where the command line cannot be read as a whole.
@@ -241,9 +270,9 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 mod tests {
     use super::*;
 
-    fn read(line: &str) -> Result<Cli, clap::Error> {
+    fn read(line: &str) -> Result<Cli, Refusal> {
         let arguments: Vec<OsString> = line.split(' ').map(Into::into).collect();
-        parse(&arguments)
+        parse(&arguments, |_| false)
     }
 
     #[test]
@@ -276,7 +305,7 @@ mod tests {
             "rcluster -q -v status",
             "rcluster stop --color sometimes",
         ] {
-            assert_eq!(read(line).expect_err(line).exit_code(), 2, "{line}");
+            assert_eq!(read(line).expect_err(line).exit_code, 2, "{line}");
         }
     }
 }

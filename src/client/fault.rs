@@ -9,6 +9,8 @@ use crate::cluster::{ParseError, printable};
 pub enum Fault {
     /// No connection, or it broke.
     Unreachable(String),
+    /// Another process than the one that is meant answers on the port: its PID, if it told.
+    Foreign(Option<u64>),
     /// No answer in time.
     Silent,
     /// The server's own error.
@@ -47,6 +49,12 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreachable(why) => write!(f, "cannot be reached ({why})"),
+            Self::Foreign(Some(pid)) => {
+                write!(f, "its port is answered by pid {pid}, which is not ours")
+            }
+            Self::Foreign(None) => {
+                f.write_str("its port is answered by a process that is not ours")
+            }
             Self::Silent => f.write_str("does not answer"),
             Self::Server { message, .. } => f.write_str(message),
             Self::Garbled(what) => write!(f, "gives an answer that makes no sense: {what}"),

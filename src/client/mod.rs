@@ -37,15 +37,6 @@ impl Contents {
     }
 }
 
-/// Which manual failover.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failover {
-    /// With the primary's help, nothing lost.
-    Agreed,
-    /// Without asking anybody; only ever of nodes proven empty.
-    TakeOver,
-}
-
 /// A connection to one node. Cheap to clone; commands may be sent concurrently.
 #[derive(Clone)]
 pub struct Connection {
@@ -79,6 +70,10 @@ impl Connection {
     /// Sends `commands` at once; each has its own answer.
     async fn ask(&self, commands: Vec<Cmd>) -> Result<Vec<Result<Reply, Fault>>, Fault> {
         let wanted = commands.len();
+        // An empty pipeline is an error to the crate; to us it is nothing to do.
+        if wanted == 0 {
+            return Ok(Vec::new());
+        }
         let mut pipeline = redis::Pipeline::with_capacity(wanted);
         for command in commands {
             pipeline.add_command(command);
@@ -211,13 +206,10 @@ impl Connection {
         self.one(command).await.map(drop)
     }
 
-    /// `CLUSTER FAILOVER`; returns when it is accepted, not when it is done.
-    pub async fn failover(&self, how: Failover) -> Result<(), Fault> {
-        let command = match how {
-            Failover::Agreed => words("CLUSTER FAILOVER"),
-            Failover::TakeOver => words("CLUSTER FAILOVER TAKEOVER"),
-        };
-        self.one(command).await.map(drop)
+    /// `CLUSTER FAILOVER TAKEOVER`: becomes the primary without asking anybody. Only ever of nodes
+    /// proven empty.
+    pub async fn take_over(&self) -> Result<(), Fault> {
+        self.one(words("CLUSTER FAILOVER TAKEOVER")).await.map(drop)
     }
 
     /// `CLUSTER FORGET` of each of `ids`; that one is not known is no error.
@@ -247,6 +239,26 @@ impl Connection {
             command
         };
         self.all_ok(values.into_iter().map(set).collect()).await
+    }
+
+    /// `CLIENT PAUSE … WRITE`: commands that write wait, for `hold` at most.
+    pub async fn pause_writes(&self, hold: Duration) -> Result<(), Fault> {
+        let mut command = words("CLIENT PAUSE");
+        command
+            .arg(u64::try_from(hold.as_millis()).unwrap_or(u64::MAX))
+            .arg("WRITE");
+        self.one(command).await.map(drop)
+    }
+
+    /// `CLIENT UNPAUSE`.
+    pub async fn resume_writes(&self) -> Result<(), Fault> {
+        self.one(words("CLIENT UNPAUSE")).await.map(drop)
+    }
+
+    /// `WAIT` for more replicas than there are: the primary asks those it has to acknowledge, and
+    /// that request is itself a part of the replication stream, so that their offsets rise above 0.
+    pub async fn request_acks(&self) -> Result<(), Fault> {
+        self.one(words("WAIT 1000 1")).await.map(drop)
     }
 
     /// Publishes nothing to nobody: the message crosses the bus, and its header tells every node

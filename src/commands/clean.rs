@@ -3,13 +3,11 @@
 use std::process::ExitCode;
 
 use super::Call;
-use crate::cli::CleanArgs;
 use crate::error::Result;
 use crate::ops;
 use crate::report::Shown;
 
-pub(super) async fn run(call: &Call, args: &CleanArgs) -> Result<ExitCode> {
-    call.confirm_deletion(args.yes)?;
+pub(super) async fn run(call: &Call) -> Result<ExitCode> {
     let cleaned = ops::clean(&call.context).await?;
     call.answer(&Shown::Cleaned(&cleaned))?;
     Ok(ExitCode::SUCCESS)

@@ -9,7 +9,6 @@ use crate::ops;
 use crate::report::Shown;
 
 pub(super) async fn run(call: &Call, args: &DownArgs) -> Result<ExitCode> {
-    call.confirm_deletion(args.yes)?;
     let cleaned = ops::down(&call.context, args.grace).await?;
     call.answer(&Shown::Cleaned(&cleaned))?;
     Ok(ExitCode::SUCCESS)

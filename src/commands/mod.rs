@@ -21,7 +21,7 @@ use std::time::Instant;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cli::{self, Cli, Global, Verb, When};
+use crate::cli::{self, Cli, Global, Refusal, Verb};
 use crate::error::{Error, Result};
 use crate::event::Events;
 use crate::ops::Context;
@@ -32,81 +32,82 @@ use crate::sys;
 /// Runs the command line `arguments` (the program's name first) to its exit code.
 pub fn main(arguments: &[OsString]) -> ExitCode {
     sys::private_umask();
-    match cli::parse(arguments) {
-        Ok(cli) => run(&cli),
-        Err(refusal) => refused(arguments, &refusal),
-    }
-}
-
-/// Help and version are answers; anything else clap has to say is a usage error.
-fn refused(arguments: &[OsString], refusal: &clap::Error) -> ExitCode {
-    if refusal.use_stderr() && cli::wants_json(arguments) {
-        let text = refusal.render().to_string();
-        let text = text
-            .lines()
-            .next()
-            .unwrap_or_default()
-            .trim_start_matches("error: ")
-            .to_owned();
-        let report = Report {
-            json: true,
-            quiet: true,
-            out: Style::new(Some(false), false),
-            err: Style::new(Some(false), false),
-        };
-        report.failure(&Error::usage(text, "see `rcluster --help`"));
-    } else {
-        // Nobody reads it any more: nothing is left to be done about that.
-        refusal.print().ok();
-    }
-    ExitCode::from(u8::try_from(refusal.exit_code()).unwrap_or(2))
-}
-
-fn run(cli: &Cli) -> ExitCode {
-    let global = &cli.global;
-    let wish = match global.color {
-        When::Auto => None,
-        When::Always => Some(true),
-        When::Never => Some(false),
-    };
-    let report = Report {
-        json: global.json,
-        quiet: global.quiet,
+    let wish = cli::wants_color(arguments);
+    let mut report = Report {
+        program: "rcluster".into(),
+        json: cli::wants_json(arguments),
+        quiet: false,
         out: Style::new(wish, io::stdout().is_terminal()),
         err: Style::new(wish, io::stderr().is_terminal()),
     };
+    let parsed = cli::parse(arguments, |out| {
+        if out { report.out } else { report.err }.paints()
+    });
+    match parsed {
+        Ok(cli) => {
+            report.quiet = cli.global.quiet;
+            report.json = cli.global.json;
+            report.program = program(&cli.global);
+            run(&cli, &report)
+        }
+        Err(refusal) => refused(&report, &refusal),
+    }
+}
+
+/// The program with the options that name the cluster, as hints repeat it.
+fn program(global: &Global) -> String {
+    let mut program = "rcluster".to_owned();
+    if global.name.as_str() != "default" {
+        program = format!("{program} -n {}", global.name);
+    }
+    // From the environment it is still there for the next command.
+    if let Some(home) = global
+        .home
+        .as_ref()
+        .filter(|_| env::var_os("RCLUSTER_HOME").is_none())
+    {
+        program = format!("{program} --home {}", home.display());
+    }
+    program
+}
+
+/// Help and version are answers; anything else is a usage error.
+fn refused(report: &Report, refusal: &Refusal) -> ExitCode {
+    if refusal.is_answer {
+        return match report.help(&refusal.text) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+            _ => ExitCode::SUCCESS,
+        };
+    }
+    if report.json {
+        let first = refusal.text.lines().next().unwrap_or_default();
+        let text = first.trim_start_matches("error: ").to_owned();
+        report.failure(&Error::usage(text, "see `rcluster --help`"));
+    } else {
+        report.say(refusal.text.trim_end());
+    }
+    ExitCode::from(refusal.exit_code)
+}
+
+fn run(cli: &Cli, report: &Report) -> ExitCode {
+    let global = &cli.global;
     let dumb = env::var_os("TERM").is_none_or(|term| term == "dumb");
     let terminal = io::stderr().is_terminal() && !dumb;
-    let progress = Arc::new(Progress::new(
-        terminal,
-        global.quiet || global.json,
-        global.verbose,
-        report.err,
-    ));
-
-    let result = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|source| Error::Io {
-            what: "start the runtime".into(),
-            source,
-        })
-        .and_then(|runtime| {
-            let call = Call {
-                report,
-                context: context(global, cli.verb.name(), &progress)?,
-            };
-            let ended = runtime.block_on(until_signal(dispatch(&call, &cli.verb)));
-            progress.finish();
-            match ended {
-                Ended::Done(result) => result,
-                Ended::Signal(number) => {
-                    interrupted(report, &cli.verb);
-                    sys::die_by(number);
-                    Ok(ExitCode::FAILURE)
-                }
-            }
-        });
+    let silent = global.quiet || global.json;
+    let progress = Arc::new(Progress::new(terminal, silent, global.verbose, report.err));
+    let result = context(global, cli.verb.name(), &progress).and_then(|context| {
+        let call = Call {
+            context,
+            report: report.clone(),
+        };
+        // Asked before signals are caught: whoever presses Ctrl-C at a question means it.
+        match &cli.verb {
+            Verb::Clean(args) => call.confirm_deletion(args.yes)?,
+            Verb::Down(args) => call.confirm_deletion(args.yes)?,
+            _ => {}
+        }
+        perform(&call, &cli.verb, &progress)
+    });
     result.unwrap_or_else(|error| {
         progress.finish();
         match &error {
@@ -120,6 +121,26 @@ fn run(cli: &Cli) -> ExitCode {
             }
         }
     })
+}
+
+fn perform(call: &Call, verb: &Verb, progress: &Progress) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| Error::Io {
+            what: "start the runtime".into(),
+            source,
+        })?;
+    let ended = runtime.block_on(until_signal(dispatch(call, verb)));
+    progress.finish();
+    match ended {
+        Ended::Done(result) => result,
+        Ended::Signal(number) => {
+            interrupted(&call.report, verb);
+            sys::die_by(number);
+            Ok(ExitCode::FAILURE)
+        }
+    }
 }
 
 /// What a verb works with.
@@ -165,7 +186,7 @@ async fn dispatch(call: &Call, verb: &Verb) -> Result<ExitCode> {
         Verb::Status => status::run(call).await,
         Verb::List => list::run(call).await,
         Verb::Stop(args) => stop::run(call, args).await,
-        Verb::Clean(args) => clean::run(call, args).await,
+        Verb::Clean(_) => clean::run(call).await,
         Verb::Down(args) => down::run(call, args).await,
         Verb::Version => version::run(call),
     }
@@ -252,11 +273,11 @@ async fn until_signal(work: impl Future<Output = Result<ExitCode>>) -> Ended {
     }
 }
 
-fn interrupted(report: Report, verb: &Verb) {
+fn interrupted(report: &Report, verb: &Verb) {
     if verb.changes() && !report.json {
+        let (program, verb) = (&report.program, verb.name());
         report.say(&format!(
-            "interrupted; `rcluster {0}` goes on from here, `rcluster down` clears it away",
-            verb.name()
+            "interrupted; `{program} {verb}` goes on from here, `{program} down` clears it away"
         ));
     }
 }

@@ -10,6 +10,9 @@ use crate::ops::{self, StartWish};
 use crate::plan::{parse_conf, parse_set};
 use crate::report::Shown;
 
+/// More than any configuration; a larger file is none.
+const CONF_LIMIT: u64 = 1 << 20;
+
 pub(super) async fn run(call: &Call, args: &StartArgs) -> Result<ExitCode> {
     let answer = ops::start(&call.context, &wish(args)?).await?;
     call.answer(&Shown::Started(&answer))?;
@@ -22,6 +25,14 @@ pub(super) fn wish(args: &StartArgs) -> Result<StartWish> {
     let mut directives = Vec::new();
     if let Some(path) = &args.conf {
         let shown = path.display().to_string();
+        // A pipe would be waited for without end, and a device has none.
+        let meta = fs::metadata(path);
+        if meta.is_ok_and(|meta| !meta.is_file() || meta.len() > CONF_LIMIT) {
+            return Err(Error::usage(
+                format!("--conf {shown} is no file of at most 1 MiB"),
+                "pass a readable text file",
+            ));
+        }
         let text = fs::read_to_string(path).map_err(|error| {
             Error::usage(
                 format!("--conf {shown} cannot be read: {error}"),

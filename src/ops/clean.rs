@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::context::Context;
-use super::start::Held;
+use super::fleet::Fleet;
 use super::stop::{Stopped, stop_locked};
 use crate::error::{Error, Result};
 use crate::store::{Cluster, DataNames, Lock, Manifest, PortLock};
@@ -62,9 +62,18 @@ fn nothing(context: &Context) -> Cleaned {
     }
 }
 
-fn remove(context: &Context, (cluster, lock): Held, stopped: Option<Stopped>) -> Result<Cleaned> {
-    refuse_while_used(context, &cluster)?;
+fn remove(
+    context: &Context,
+    (cluster, lock): (Cluster, Lock),
+    stopped: Option<Stopped>,
+) -> Result<Cleaned> {
     let manifest = cluster.manifest()?;
+    refuse_while_used(context, &cluster)?;
+    if let Some(manifest) = &manifest {
+        let fleet = Fleet::observe(&cluster, manifest, true)?;
+        fleet.refuse_elsewhere()?;
+        fleet.refuse_running()?;
+    }
     let left = match &manifest {
         Some(manifest) => delete_data(&cluster, manifest)?,
         None => delete_files(&cluster)?,
@@ -79,7 +88,7 @@ fn remove(context: &Context, (cluster, lock): Held, stopped: Option<Stopped>) ->
 }
 
 /// Refuses while a node runs, and while anybody's working directory is in the cluster's.
-fn refuse_while_used(context: &Context, cluster: &Cluster) -> Result<()> {
+pub(super) fn refuse_while_used(context: &Context, cluster: &Cluster) -> Result<()> {
     let proc_error = |source| Error::Io {
         what: "read /proc".into(),
         source,
@@ -99,7 +108,7 @@ fn refuse_while_used(context: &Context, cluster: &Cluster) -> Result<()> {
             context.name
         ),
         hint:
-            "stop its nodes (`rcluster stop`, or `rcluster down` for both), and leave the directory"
+            "stop its nodes (`{rcluster} stop`, or `{rcluster} down` for both), and leave the directory"
                 .into(),
     })
 }
@@ -108,10 +117,15 @@ fn refuse_while_used(context: &Context, cluster: &Cluster) -> Result<()> {
 /// next verb. Returns what is not ours and was left.
 pub(super) fn delete_data(cluster: &Cluster, manifest: &Manifest) -> Result<Vec<PathBuf>> {
     if !manifest.cleaning {
-        cluster.write_manifest(&Manifest {
+        let marked = cluster.write_manifest(&Manifest {
             cleaning: true,
             ..manifest.clone()
-        })?;
+        });
+        match marked {
+            // What is deleted now makes the room that was missing.
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::StorageFull => {}
+            other => other?,
+        }
     }
     let names = DataNames::of(&manifest.spec.directives);
     let mut left = Vec::new();

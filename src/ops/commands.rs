@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use super::context::Context;
-use super::fleet::{ANSWER_LIMIT, Fleet, failed};
+use super::fleet::{Fleet, failed};
 use super::new::journal_for;
 use super::seeded::{Takeover, take_over};
-use super::settle::settle;
-use crate::client::{Connection, Failover, Fault};
+use super::settle::{Pace, settle};
+use super::start::put_back_on_failure;
+use crate::client::{Connection, Fault};
 use crate::cluster::{NodeAddr, NodeId, Role, SLOT_COUNT};
 use crate::error::{Error, NodeProblem, Result};
 use crate::event::Event;
@@ -30,21 +31,41 @@ pub(super) async fn form(
         nodes: fleet.nodes.len(),
     });
     let capabilities = binary.capabilities();
-    let conf = user_conf(cluster, manifest)?;
+    let conf = user_conf(cluster, manifest, &[])?;
     let values = forming_values(
         fleet.nodes.len(),
         manifest.spec.node_timeout_ms,
         capabilities,
         true,
     );
-    let journal = journal_for(context, Work::Forming, &values, &conf);
+    let ports = manifest.nodes.iter().map(|entry| entry.addr.port);
+    let journal = journal_for(context, Work::Forming, manifest, &values, &conf, ports);
     let ids: Vec<NodeId> = ids(fleet).await?;
     for (entry, id) in manifest.nodes.iter_mut().zip(&ids) {
         entry.id = Some(id.clone());
     }
     cluster.write_manifest(manifest)?;
     cluster.write_journal(&journal)?;
+    let pace = Pace::fresh(&values, capabilities);
+    let formed = hurry(
+        context, cluster, manifest, fleet, &journal, &values, &ids, &pace,
+    )
+    .await;
+    put_back_on_failure(formed, cluster, fleet, journal).await
+}
 
+/// The forming itself, with `values` of ours on the nodes meanwhile.
+#[expect(clippy::too_many_arguments, reason = "the parts of one long stretch")]
+async fn hurry(
+    context: &Context,
+    cluster: &Cluster,
+    manifest: &mut Manifest,
+    fleet: &mut Fleet,
+    journal: &Journal,
+    values: &[(&'static str, String)],
+    ids: &[NodeId],
+    pace: &Pace,
+) -> Result<Vec<View>> {
     let set = || values.iter().map(|(name, value)| (*name, value.as_str()));
     fleet
         .each("the configuration was refused", |_, node| {
@@ -57,22 +78,10 @@ pub(super) async fn form(
     let layout = Layout::new(manifest.spec.primaries, manifest.spec.replicas);
     let steps = by_commands(&layout);
     let before = |step: &&Step| matches!(step, Step::AddSlots { .. } | Step::SetConfigEpoch { .. });
-    run(
-        fleet,
-        &steps.iter().filter(before).cloned().collect::<Vec<_>>(),
-        &ids,
-    )
-    .await?;
-    run(
-        fleet,
-        &steps
-            .iter()
-            .filter(|step| matches!(step, Step::Meet { .. }))
-            .cloned()
-            .collect::<Vec<_>>(),
-        &ids,
-    )
-    .await?;
+    let some =
+        |wanted: &dyn Fn(&&Step) -> bool| steps.iter().filter(wanted).cloned().collect::<Vec<_>>();
+    run(fleet, &some(&before), ids).await?;
+    run(fleet, &some(&|step| matches!(step, Step::Meet { .. })), ids).await?;
 
     let takes_over = |node: usize| steps.contains(&Step::TakeOver { node });
     let mut takeovers = Vec::new();
@@ -81,7 +90,7 @@ pub(super) async fn form(
             continue;
         };
         if takes_over(node) {
-            replicate(context, fleet, node, &ids, primary).await?;
+            replicate(context, fleet, node, ids, primary).await?;
             let shard = layout.shards.iter().find(|shard| shard.primary == node);
             takeovers.extend(shard.zip(ids.get(primary)).map(|(shard, holder)| Takeover {
                 node,
@@ -92,7 +101,7 @@ pub(super) async fn form(
         }
     }
     if takeovers.is_empty() {
-        return finish_in_place(context, cluster, manifest, fleet, &journal, binary).await;
+        return finish_in_place(context, cluster, manifest, fleet, journal).await;
     }
     spread_slots(context, fleet, &takeovers).await?;
     context.reached("the nodes know each other");
@@ -104,24 +113,17 @@ pub(super) async fn form(
             continue;
         };
         if !takes_over(node) {
-            replicate(context, fleet, node, &ids, primary).await?;
+            replicate(context, fleet, node, ids, primary).await?;
         }
     }
-    settle(
-        context,
-        cluster,
-        manifest,
-        fleet,
-        &journal,
-        capabilities,
-        true,
-    )
-    .await
+    settle(context, cluster, manifest, fleet, journal, pace).await
 }
 
-/// The configuration of the first node, which has the user's values of all.
-pub(super) fn user_conf(cluster: &Cluster, manifest: &Manifest) -> Result<String> {
-    let Some(entry) = manifest.nodes.first() else {
+/// The configuration of the first of `nodes`, or of the first of all if that is empty: it has the
+/// user's values.
+pub(super) fn user_conf(cluster: &Cluster, manifest: &Manifest, nodes: &[usize]) -> Result<String> {
+    let first = nodes.first().copied().unwrap_or_default();
+    let Some(entry) = manifest.nodes.get(first) else {
         return Ok(String::new());
     };
     let path = cluster.node_path(entry.addr.port);
@@ -136,7 +138,7 @@ pub(super) fn user_conf(cluster: &Cluster, manifest: &Manifest) -> Result<String
 
 /// The ids of all nodes, by their own word.
 async fn ids(fleet: &mut Fleet) -> Result<Vec<NodeId>> {
-    let views = fleet.views(ANSWER_LIMIT).await;
+    let views = fleet.views().await;
     let mut problems = Vec::new();
     let mut ids = Vec::new();
     for (name, view) in fleet.names().into_iter().zip(views) {
@@ -200,17 +202,21 @@ async fn replicate(
         return Ok(());
     };
     let connection = fleet.connection(node)?.clone();
-    let contents = connection.contents(fleet.seven).await;
-    if !contents.is_ok_and(|contents| contents.is_empty()) {
-        let name = fleet.names().get(node).cloned().unwrap_or_default();
-        return Err(Error::NotEmpty {
-            nodes: vec![NodeProblem::new(name, "holds data by now")],
-        });
-    }
     loop {
+        // Read right before the step: who becomes a replica forgets what it holds.
+        let contents = connection.contents(fleet.seven).await;
+        let contents = contents
+            .map_err(|fault| failed("a node cannot be asked", vec![fleet.problem(node, &fault)]))?;
+        if !contents.is_empty() {
+            let name = fleet.names().get(node).cloned().unwrap_or_default();
+            return Err(Error::NotEmpty {
+                nodes: vec![NodeProblem::new(name, "holds data by now")],
+            });
+        }
         match connection.replicate(id).await {
             Ok(()) => return Ok(()),
             Err(fault @ Fault::Server { .. }) if fault.to_string().contains("Unknown node") => {
+                fleet.refuse_dead_nodes()?;
                 let problem = || vec![fleet.problem(node, &fault)];
                 patience.pause(Duration::from_millis(1), problem).await?;
             }
@@ -250,6 +256,7 @@ async fn spread_slots(context: &Context, fleet: &mut Fleet, takeovers: &[Takeove
         if problems.is_empty() {
             return Ok(());
         }
+        fleet.refuse_dead_nodes()?;
         // The next tick of the owners carries it.
         patience
             .pause(Duration::from_millis(15), || problems)
@@ -265,17 +272,16 @@ pub(super) async fn finish_in_place(
     manifest: &mut Manifest,
     fleet: &mut Fleet,
     journal: &Journal,
-    binary: &Binary,
 ) -> Result<Vec<View>> {
     let patience = context.patience("the nodes to become one cluster");
     let layout = Layout::new(manifest.spec.primaries, manifest.spec.replicas);
-    let wanted = super::ready::expected(fleet, manifest, true);
+    let wanted = super::ready::expected(fleet, manifest);
     loop {
         fleet.refuse_dead_nodes()?;
-        let answers = fleet.views(ANSWER_LIMIT).await;
+        let answers = fleet.views().await;
         let problems = missing(&wanted, &answers);
         let views: Vec<Option<View>> = answers.into_iter().map(Result::ok).collect();
-        adopt_orphans(fleet, &views).await?;
+        adopt_orphans(fleet, &views, &journal.phantoms).await?;
         let steps = finish(&layout, &views);
         // Everybody was asked, every slot has an owner, and nothing is left to be told: the rest
         // comes with time, and `settle` waits for it.
@@ -299,9 +305,13 @@ pub(super) async fn finish_in_place(
         if ids.len() == fleet.nodes.len() {
             let mut allowed = Vec::new();
             for step in steps {
-                let empties = matches!(step, Step::Replicate { .. });
-                let contents = fleet.connection(step.node())?.contents(fleet.seven).await;
-                if !empties || contents.is_ok_and(|contents| contents.is_empty()) {
+                let node = fleet.connection(step.node())?;
+                let may = !matches!(step, Step::Replicate { .. })
+                    || node
+                        .contents(fleet.seven)
+                        .await
+                        .is_ok_and(|contents| contents.is_empty());
+                if may {
                     allowed.push(step);
                 }
             }
@@ -312,59 +322,40 @@ pub(super) async fn finish_in_place(
         }
         patience.pause(LOOK, || problems).await?;
     }
-    settle(
-        context,
-        cluster,
-        manifest,
-        fleet,
-        journal,
-        binary.capabilities(),
-        true,
-    )
-    .await
+    settle(context, cluster, manifest, fleet, journal, &Pace::Kept).await
 }
 
-/// A node whose primary is none of ours was seeded behind a phantom, and its start was cut short.
-/// It has never been a primary: if it holds nothing, it takes over now, and the phantom is forgotten.
-async fn adopt_orphans(fleet: &Fleet, views: &[Option<View>]) -> Result<()> {
-    let ours: Vec<&NodeId> = views
-        .iter()
-        .flatten()
-        .filter_map(|view| Some(&view.myself()?.id))
-        .collect();
-    if ours.len() != fleet.nodes.len() {
-        return Ok(());
-    }
+/// A node that was seeded behind a phantom, and whose start was cut short, takes over now if it
+/// holds nothing: it has never been a primary. Then all forget the phantom.
+async fn adopt_orphans(fleet: &Fleet, views: &[Option<View>], phantoms: &[NodeId]) -> Result<()> {
     for (number, view) in views.iter().enumerate() {
-        let Some(Role::Replica { of }) =
-            view.as_ref().and_then(View::myself).map(|line| &line.role)
-        else {
+        let role = view.as_ref().and_then(View::myself).map(|line| &line.role);
+        if !matches!(role, Some(Role::Replica { of }) if phantoms.contains(of)) {
             continue;
-        };
+        }
         let node = fleet.connection(number)?;
-        let is_empty = node
+        if node
             .contents(fleet.seven)
             .await
-            .is_ok_and(|contents| contents.is_empty());
-        if !ours.contains(&of) && is_empty {
-            let result = node.failover(Failover::TakeOver).await;
+            .is_ok_and(|contents| contents.is_empty())
+        {
+            let result = node.take_over().await;
             result
                 .map_err(|fault| failed("a node refused", vec![fleet.problem(number, &fault)]))?;
         }
     }
-    let strangers: Vec<NodeId> = views
+    let lines = || views.iter().flatten().flat_map(|view| &view.nodes);
+    let known: Vec<NodeId> = phantoms
         .iter()
-        .flatten()
-        .flat_map(|view| &view.nodes)
-        .filter(|line| !ours.contains(&&line.id) && !line.flags.handshake && line.slots.is_empty())
-        .map(|line| line.id.clone())
+        .filter(|phantom| lines().any(|line| line.id == **phantom && line.slots.is_empty()))
+        .cloned()
         .collect();
-    if strangers.is_empty() {
+    if known.is_empty() {
         return Ok(());
     }
     fleet
         .each("a placeholder could not be forgotten", |_, node| {
-            node.forget(&strangers)
+            node.forget(&known)
         })
         .await
 }

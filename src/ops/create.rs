@@ -1,15 +1,16 @@
 //! `create`: makes a cluster of nodes that were started.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::answer::Answer;
 use super::commands::{finish_in_place, form};
 use super::context::Context;
-use super::fleet::{ANSWER_LIMIT, Fleet, binary_of, failed, knows_seven};
+use super::fleet::{Fleet, binary_of, failed, knows_seven};
+use super::new::StartWish;
 use super::ready::expected;
 use super::resume::resume_forming;
-use super::settle::settle;
-use super::start::{answer, usable_manifest};
+use super::settle::{Pace, settle};
+use super::start::{answer, interrupted_forming, put_back_on_failure, usable_manifest};
 use crate::cluster::NodeId;
 use crate::error::{Error, NodeProblem, Result};
 use crate::plan::{Layout, Step, View, by_commands, missing};
@@ -51,36 +52,40 @@ pub fn plan_create(context: &Context, wish: CreateWish) -> Result<Planned> {
         .iter()
         .map(|entry| entry.addr.to_string())
         .collect();
+    // A cluster that is formed is only verified.
+    let steps = if manifest.formed {
+        Vec::new()
+    } else {
+        by_commands(&layout)
+    };
     Ok(Planned {
         names,
-        steps: by_commands(&layout),
         layout,
+        steps,
     })
 }
 
 /// Makes a cluster of the nodes that were started, and returns when it is ready.
 pub async fn create(context: &Context, wish: CreateWish) -> Result<Answer> {
     let (cluster, _lock) = context.lock_existing().await?;
-    let mut manifest =
-        usable_manifest(context, &cluster)?.ok_or_else(|| context.no_such_cluster())?;
+    let mut manifest = usable_manifest(context, &cluster)
+        .await?
+        .ok_or_else(|| context.no_such_cluster())?;
     let shape_changed = fit(&mut manifest, wish)?;
-    if let Some(journal) = cluster.journal()?.filter(Journal::is_forming) {
-        let (fleet, views) = resume_forming(context, &cluster, &mut manifest, &journal).await?;
-        return answer(context, &cluster, &manifest, fleet, Some(views), true).await;
+    if let Some(journal) = interrupted_forming(&cluster, &manifest)? {
+        let wish = StartWish::default();
+        let (fleet, views) =
+            resume_forming(context, &cluster, &mut manifest, &journal, &wish).await?;
+        return answer(context, &cluster, &mut manifest, fleet, Some(views), true).await;
     }
     if shape_changed {
         cluster.write_manifest(&manifest)?;
     }
-    let mut fleet = Fleet::observe(&cluster, &manifest, knows_seven(&manifest))?;
+    let mut fleet = Fleet::observe(&cluster, &manifest, knows_seven(&manifest))?.within(context);
     fleet.refuse_elsewhere()?;
     require_running(context, &fleet)?;
     let patience = context.patience("every node to answer");
-    while let Err(problems) = fleet.connect().await {
-        fleet.refuse_dead_nodes()?;
-        patience
-            .pause(std::time::Duration::from_millis(20), || problems)
-            .await?;
-    }
+    fleet.connect_all(context, &patience).await?;
     form_or_verify(context, &cluster, manifest, fleet).await
 }
 
@@ -91,64 +96,57 @@ pub(super) async fn form_or_verify(
     mut manifest: Manifest,
     mut fleet: Fleet,
 ) -> Result<Answer> {
-    let binary = binary_of(&manifest).ok_or_else(super::resume::no_seed)?;
     if manifest.formed {
         let journal = cluster
             .journal()?
-            .unwrap_or_else(|| idle(context, Work::Restarting));
+            .unwrap_or_else(|| Journal::new(context.verb, Work::Restarting));
         let changed = !journal.restore.is_empty();
-        let views = settle(
+        let settled = settle(
             context,
             cluster,
             &mut manifest,
             &mut fleet,
             &journal,
-            binary.capabilities(),
-            false,
+            &Pace::Kept,
         )
-        .await?;
-        return answer(context, cluster, &manifest, fleet, Some(views), changed).await;
+        .await;
+        let views = put_back_on_failure(settled, cluster, &mut fleet, journal).await?;
+        return answer(context, cluster, &mut manifest, fleet, Some(views), changed).await;
     }
-    let looks = fleet.views(ANSWER_LIMIT).await;
-    let already = missing(&expected(&fleet, &manifest, true), &looks).is_empty();
+    let looks = fleet.settled_views(context).await?;
+    let already = missing(&expected(&fleet, &manifest), &looks).is_empty();
+    let journal = Journal::new(context.verb, Work::Forming);
     let views = if already {
         // Somebody else, redis-cli say, has made it of our nodes; what is left is to say so.
-        let journal = idle(context, Work::Forming);
         settle(
             context,
             cluster,
             &mut manifest,
             &mut fleet,
             &journal,
-            binary.capabilities(),
-            true,
+            &Pace::Kept,
         )
         .await?
     } else if all_alone(&fleet, &looks).await? {
+        let binary = binary_of(&manifest).ok_or_else(|| Error::Corrupt {
+            path: cluster.path().to_owned(),
+            why: "its manifest names no server that is known".into(),
+        })?;
         form(context, cluster, &mut manifest, &mut fleet, &binary).await?
     } else {
         // Known to each other already, but to nobody else: what is missing can be added.
-        let journal = idle(context, Work::Forming);
         cluster.write_journal(&journal)?;
-        finish_in_place(
-            context,
-            cluster,
-            &mut manifest,
-            &mut fleet,
-            &journal,
-            &binary,
-        )
-        .await?
+        finish_in_place(context, cluster, &mut manifest, &mut fleet, &journal).await?
     };
-    answer(context, cluster, &manifest, fleet, Some(views), !already).await
-}
-
-fn idle(context: &Context, work: Work) -> Journal {
-    Journal {
-        verb: context.verb.into(),
-        work,
-        restore: BTreeMap::default(),
-    }
+    answer(
+        context,
+        cluster,
+        &mut manifest,
+        fleet,
+        Some(views),
+        !already,
+    )
+    .await
 }
 
 /// Whether each node is proven empty and knows only itself. Nodes that hold data without being a
@@ -260,7 +258,7 @@ fn require_running(context: &Context, fleet: &Fleet) -> Result<()> {
         .filter_map(|number| Some(NodeProblem::new(names.get(*number)?, "does not run")))
         .collect();
     Err(failed(
-        "not all nodes run; start them first: rcluster start",
+        "not all nodes run; start them first: {rcluster} start",
         nodes,
     ))
 }

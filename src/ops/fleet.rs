@@ -1,19 +1,25 @@
 //! The nodes of a cluster as we meet them: their processes and our connections to them.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 
+use super::context::Context;
+use super::wait::Patience;
 use crate::client::{Connection, Fault};
 use crate::cluster::NodeAddr;
 use crate::error::{Error, NodeProblem, Result};
 use crate::plan::View;
-use crate::server::{Binary, Child};
-use crate::store::{Cluster, Manifest, Processes, Started};
+use crate::server::{self, Binary, Child};
+use crate::store::{Cluster, LOG_FILE, Manifest, Processes, Started};
 use crate::sys::process::{Found, Process, find, find_intended};
 
 /// How long one command to a node may take. Generous: many nodes on few cores are slow at first.
-pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+
+/// How many lines of a dead server's log are shown.
+const LOG_LINES: usize = 8;
 
 /// What holds a node up.
 #[derive(Debug)]
@@ -37,9 +43,28 @@ pub(super) struct Node {
     pub(super) life: Life,
     /// Our connection to it, once it answered as the process we mean.
     pub(super) connection: Option<Connection>,
+    /// Its log.
+    pub(super) log: PathBuf,
+    /// How its process ended, if it ended while we looked on.
+    end: Option<String>,
+    /// Whether this run spawned it.
+    spawned: bool,
 }
 
 impl Node {
+    /// The node at `addr` of `cluster`, with the process `life`.
+    pub(super) fn new(cluster: &Cluster, addr: NodeAddr, life: Life) -> Self {
+        let log = cluster.node_path(addr.port).join(LOG_FILE);
+        Self {
+            addr,
+            life,
+            connection: None,
+            log,
+            end: None,
+            spawned: false,
+        }
+    }
+
     /// Its PID, if it runs.
     pub(super) fn pid(&self) -> Option<i32> {
         match &self.life {
@@ -57,16 +82,32 @@ impl Node {
     /// Looks whether its process has ended; then how, in words.
     pub(super) fn has_ended(&mut self) -> Option<String> {
         let how = match &mut self.life {
-            Life::Dead | Life::Elsewhere => return Some("it does not run".into()),
-            Life::Process(process) => process.has_ended().then(|| "it has ended".to_owned()),
+            Life::Elsewhere => return Some("cannot be seen from here".into()),
+            Life::Dead => return Some(self.end.clone().unwrap_or_else(|| "does not run".into())),
+            Life::Process(process) => process.has_ended().then(|| "has ended".to_owned()),
             Life::Child(child) => match child.ended() {
-                Ok(Some(status)) => Some(format!("it ended with {status}")),
+                Ok(Some(status)) => Some(format!("ended with {status}")),
                 Ok(None) | Err(_) => None,
             },
         }?;
+        self.spawned = matches!(self.life, Life::Child(_));
         self.life = Life::Dead;
         self.connection = None;
+        self.end = Some(how.clone());
         Some(how)
+    }
+
+    /// Its death, if it has ended: how, why, and the end of its log.
+    pub(super) fn death(&mut self) -> Option<NodeProblem> {
+        let how = self.has_ended()?;
+        let mut problem = NodeProblem::new(self.addr, &*how);
+        if let Ok(end) = server::log_end(&self.log) {
+            if let Some(reason) = server::fatal_line(&end) {
+                problem.message = format!("{how}: {reason}");
+            }
+            problem.log = server::tail(&end, LOG_LINES);
+        }
+        Some(problem)
     }
 
     /// Connects, and makes sure that who answers is the process we mean: a stranger on the port
@@ -77,14 +118,9 @@ impl Node {
         }
         let connection = Connection::open(self.addr, limit).await?;
         let info = connection.server().await?;
-        let answered = info
-            .number("process_id")
-            .and_then(|pid| i32::try_from(pid).ok());
-        if answered != self.pid() {
-            let who = answered.map_or("another process".to_owned(), |pid| format!("pid {pid}"));
-            return Err(Fault::Unreachable(format!(
-                "the port is answered by {who}, which is not ours"
-            )));
+        let answered = info.number("process_id");
+        if answered.and_then(|pid| i32::try_from(pid).ok()) != self.pid() {
+            return Err(Fault::Foreign(answered));
         }
         self.connection = Some(connection);
         Ok(())
@@ -118,6 +154,8 @@ pub(super) struct Fleet {
     pub(super) nodes: Vec<Node>,
     /// Whether the servers know what came with 7.0.
     pub(super) seven: bool,
+    /// How long one command may take.
+    pub(super) limit: Duration,
 }
 
 impl Fleet {
@@ -128,14 +166,23 @@ impl Fleet {
             .nodes
             .iter()
             .map(|entry| {
-                Ok(Node {
-                    addr: entry.addr,
-                    life: life_of(&processes, entry.addr.port)?,
-                    connection: None,
-                })
+                let life = life_of(&processes, entry.addr.port)?;
+                Ok(Node::new(cluster, entry.addr, life))
             })
             .collect::<Result<_>>()?;
-        Ok(Self { nodes, seven })
+        Ok(Self {
+            nodes,
+            seven,
+            limit: ANSWER_LIMIT,
+        })
+    }
+
+    /// The same, with commands that take no longer than `context` lets the verb take.
+    pub(super) fn within(mut self, context: &Context) -> Self {
+        self.limit = self
+            .limit
+            .min(context.timeout.max(Duration::from_millis(100)));
+        self
     }
 
     /// How nodes are called in messages.
@@ -167,24 +214,33 @@ impl Fleet {
         }
     }
 
+    /// Refuses while any node runs.
+    pub(super) fn refuse_running(&self) -> Result<()> {
+        let running = self.nodes.iter().filter(|node| node.runs()).count();
+        if running == 0 {
+            return Ok(());
+        }
+        Err(Error::Unsafe {
+            message: format!("{running} of {} nodes run", self.nodes.len()),
+            hint: "stop them (`{rcluster} stop`, or `{rcluster} down` for both)".into(),
+        })
+    }
+
     /// Connects to every living node at once.
-    pub(super) async fn connect(&mut self) -> Result<(), Vec<NodeProblem>> {
-        let problems: Vec<NodeProblem> = join_all(
-            self.nodes
-                .iter_mut()
-                .filter(|node| node.runs())
-                .map(async |node| {
-                    let name = node.addr.to_string();
-                    node.connect(ANSWER_LIMIT)
-                        .await
-                        .err()
-                        .map(|fault| NodeProblem::new(name, fault.to_string()))
-                }),
-        )
-        .await
-        .into_iter()
-        .flatten()
-        .collect();
+    pub(super) async fn connect(&mut self) -> Result<(), Vec<(NodeProblem, Fault)>> {
+        let limit = self.limit;
+        let living = self.nodes.iter_mut().filter(|node| node.runs());
+        let tasks = living.map(async |node| {
+            let fault = node.connect(limit).await.err()?;
+            let stopped = matches!(&node.life, Life::Process(process) if process.is_stopped());
+            let message = if stopped {
+                "is stopped (SIGSTOP)".to_owned()
+            } else {
+                fault.to_string()
+            };
+            Some((NodeProblem::new(node.addr, message), fault))
+        });
+        let problems: Vec<_> = join_all(tasks).await.into_iter().flatten().collect();
         if problems.is_empty() {
             Ok(())
         } else {
@@ -192,10 +248,82 @@ impl Fleet {
         }
     }
 
+    /// Connects to every living node, and waits for those that do not answer yet. Fails at once
+    /// if one ends meanwhile, or refuses for want of rights.
+    pub(super) async fn connect_all(
+        &mut self,
+        context: &Context,
+        patience: &Patience,
+    ) -> Result<()> {
+        let mut said = false;
+        while let Err(problems) = self.connect().await {
+            if let Some((problem, _)) = problems.iter().find(|(_, fault)| fault.is_refusal()) {
+                return Err(Error::Refused {
+                    node: problem.node.clone(),
+                    message: problem.message.clone(),
+                });
+            }
+            self.refuse_dead_nodes()?;
+            if let Some((problem, _)) = problems
+                .first()
+                .filter(|_| !std::mem::replace(&mut said, true))
+            {
+                context.events.note(format!(
+                    "waiting for {}, which {}",
+                    problem.node, problem.message
+                ));
+            }
+            let missing = || problems.into_iter().map(|(problem, _)| problem).collect();
+            patience.pause(Duration::from_millis(20), missing).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether nodes have ended while we looked on, and none of them was spawned by us.
+    pub(super) fn only_old_nodes_died(&self) -> bool {
+        let ended = || self.nodes.iter().filter(|node| node.end.is_some());
+        ended().count() > 0 && ended().all(|node| !node.spawned)
+    }
+
+    /// Fails at once if any process has ended.
+    pub(super) fn refuse_dead_nodes(&mut self) -> Result<()> {
+        let nodes: Vec<NodeProblem> = self.nodes.iter_mut().filter_map(Node::death).collect();
+        if nodes.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::NodesDied {
+                nodes,
+                left: String::new(),
+            })
+        }
+    }
+
     /// Asks every node for what it sees.
-    pub(super) async fn views(&mut self, limit: Duration) -> Vec<Result<View, String>> {
-        let seven = self.seven;
+    pub(super) async fn views(&mut self) -> Vec<Result<View, String>> {
+        let (seven, limit) = (self.seven, self.limit);
         join_all(self.nodes.iter_mut().map(|node| node.view(seven, limit))).await
+    }
+
+    /// The same, once every node answers: one that loads its data does not, for a while.
+    pub(super) async fn settled_views(
+        &mut self,
+        context: &Context,
+    ) -> Result<Vec<Result<View, String>>> {
+        let patience = context.patience("every node to answer");
+        loop {
+            let views = self.views().await;
+            let nodes = self.nodes.iter().zip(&views);
+            let silent: Vec<NodeProblem> = nodes
+                .filter_map(|(node, view)| {
+                    Some(NodeProblem::new(node.addr, view.as_ref().err()?.clone()))
+                })
+                .collect();
+            if silent.is_empty() {
+                return Ok(views);
+            }
+            self.refuse_dead_nodes()?;
+            patience.pause(Duration::from_millis(20), || silent).await?;
+        }
     }
 
     /// Does `work` on every connected node at once, given its number; the first failure is the error.
@@ -215,6 +343,10 @@ impl Fleet {
         let mut problems = Vec::new();
         for (number, result) in join_all(tasks).await {
             if let Err(fault) = result {
+                if fault.is_refusal() {
+                    let NodeProblem { node, message, .. } = self.problem(number, &fault);
+                    return Err(Error::Refused { node, message });
+                }
                 problems.push(self.problem(number, &fault));
             }
         }

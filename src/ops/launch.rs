@@ -11,18 +11,11 @@ use crate::error::{Error, NodeProblem, Result};
 use crate::event::Event;
 use crate::server::{self, Binary};
 use crate::store::{Cluster, LOG_FILE, Started};
-use crate::sys::dir::Dir;
 use crate::sys::process::{Epoch, Intent, now_ticks};
 use crate::sys::{dir, limits};
 
 /// How long a new server may take to answer one question.
 const FIRST_ANSWER_LIMIT: Duration = Duration::from_secs(2);
-
-/// How many lines of a dead server's log are shown.
-const LOG_LINES: usize = 8;
-
-/// How much of a log's end is read.
-const LOG_END: u64 = 64 << 10;
 
 /// Server processes to spawn.
 pub(super) struct Launch<'a> {
@@ -147,85 +140,67 @@ impl Launch<'_> {
         let pause = Duration::from_millis(1)
             .max(Duration::from_micros(200) * u32::try_from(numbers.len()).unwrap_or(1));
         let (events, done) = (&self.context.events, &std::cell::Cell::new(0));
-        let tasks = fleet
-            .nodes
-            .iter_mut()
-            .enumerate()
-            .filter(|(number, _)| numbers.contains(number))
-            .map(async |(_, node)| {
-                loop {
-                    if let Some(how) = node.has_ended() {
-                        return Err(self.died(node.addr, &how));
-                    }
-                    match node.connect(FIRST_ANSWER_LIMIT).await {
-                        Ok(()) => {
-                            done.set(done.get() + 1);
-                            events.emit(Event::Answered {
-                                done: done.get(),
-                                of: numbers.len(),
-                            });
-                            return Ok(());
-                        }
-                        Err(fault) => {
-                            let problem = || vec![NodeProblem::new(node.addr, fault.to_string())];
-                            patience.pause(pause, problem).await.map_err(|error| {
-                                error.nodes().to_vec().pop().unwrap_or_else(|| {
-                                    NodeProblem::new(node.addr, "does not answer")
-                                })
-                            })?;
-                        }
-                    }
+        let someone_died = &std::cell::Cell::new(false);
+        let chosen = fleet.nodes.iter_mut().enumerate();
+        let chosen = chosen.filter(|(number, _)| numbers.contains(number));
+        let tasks = chosen.map(async |(_, node)| {
+            loop {
+                if let Some(death) = node.death() {
+                    someone_died.set(true);
+                    return Some(Unready::Died(death));
                 }
+                let fault = match node.connect(FIRST_ANSWER_LIMIT).await {
+                    Ok(()) => {
+                        done.set(done.get() + 1);
+                        let (done, of) = (done.get(), numbers.len());
+                        events.emit(Event::Answered { done, of });
+                        return None;
+                    }
+                    Err(fault) => fault,
+                };
+                let problem = NodeProblem::new(node.addr, fault.to_string());
+                if fault.is_refusal() {
+                    return Some(Unready::Refused(problem));
+                }
+                // Nobody waits for the others once one has died.
+                if someone_died.get() || patience.is_over() {
+                    return Some(Unready::Late(problem));
+                }
+                patience.nap(pause).await;
+            }
+        });
+        let unready: Vec<Unready> = join_all(tasks).await.into_iter().flatten().collect();
+        let (mut dead, mut late) = (Vec::new(), Vec::new());
+        for node in unready {
+            match node {
+                Unready::Died(problem) => dead.push(problem),
+                Unready::Late(problem) => late.push(problem),
+                Unready::Refused(NodeProblem { node, message, .. }) => {
+                    return Err(Error::Refused { node, message });
+                }
+            }
+        }
+        if !dead.is_empty() {
+            return Err(Error::NodesDied {
+                nodes: dead,
+                left: String::new(),
             });
-        let problems: Vec<NodeProblem> = join_all(tasks)
-            .await
-            .into_iter()
-            .filter_map(Result::err)
-            .collect();
-        let dead = fleet
-            .nodes
-            .iter()
-            .enumerate()
-            .any(|(number, node)| numbers.contains(&number) && !node.runs());
-        match (problems.is_empty(), dead) {
-            (true, _) => Ok(()),
-            (false, true) => {
-                let nodes = problems
-                    .into_iter()
-                    .filter(|problem| problem.message.starts_with("it "))
-                    .collect();
-                Err(Error::NodesDied {
-                    nodes,
-                    left: String::new(),
-                })
-            }
-            (false, false) => Err(patience.timed_out(problems)),
         }
-    }
-
-    /// The death of a node, with its reason and the end of its log.
-    fn died(&self, addr: crate::cluster::NodeAddr, how: &str) -> NodeProblem {
-        let mut problem = NodeProblem::new(addr, how);
-        if let Ok(Some(node_dir)) = self.cluster.node(addr.port)
-            && let Ok(end) = log_end(&node_dir)
-        {
-            if let Some(reason) = server::fatal_lines(&end) {
-                problem.message = format!("{how}: {reason}");
-            }
-            problem.log = server::tail(&end, LOG_LINES);
+        if !late.is_empty() {
+            return Err(patience.timed_out(late));
         }
-        problem
+        Ok(())
     }
 }
 
-fn log_end(node_dir: &Dir) -> std::io::Result<Vec<u8>> {
-    use std::io::{Read as _, Seek as _, SeekFrom};
-    let mut file = std::fs::File::open(node_dir.path().join(LOG_FILE))?;
-    let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(LOG_END)))?;
-    let mut end = Vec::new();
-    file.take(LOG_END).read_to_end(&mut end)?;
-    Ok(end)
+/// Why a node that was spawned does not answer.
+enum Unready {
+    /// Its process has ended.
+    Died(NodeProblem),
+    /// It has not answered in time.
+    Late(NodeProblem),
+    /// It answers, and refuses for want of rights.
+    Refused(NodeProblem),
 }
 
 /// Every node keeps two bus connections to every other; each of them and of ours is an open file.

@@ -1,12 +1,14 @@
 //! Making a cluster's nodes: ports, manifest, directories, processes.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::context::Context;
 use super::fleet::{Fleet, Life, Node};
 use super::launch::Launch;
+use super::settle::Pace;
 use super::stop::end;
 use crate::cluster::{NodeAddr, NodeId};
 use crate::error::{Error, Result};
@@ -68,6 +70,19 @@ impl StartWish {
         };
         spec.check()?;
         Ok(spec)
+    }
+
+    /// Refuses what no machine can do, before anything is touched.
+    pub(super) fn check(&self) -> Result<()> {
+        let spec = self.spec()?;
+        let [client, bus] = self.ports();
+        server::check_ports(client, bus, spec.node_count()).map_err(ports_error)
+    }
+
+    /// The ports that were asked for: of clients, and of the bus.
+    fn ports(&self) -> [PortChoice; 2] {
+        let client = self.port.unwrap_or(PortChoice::Base(DEFAULT_PORT));
+        [client, self.bus_port.unwrap_or(PortChoice::Auto)]
     }
 
     /// Where the options that were given differ from a cluster that exists.
@@ -145,25 +160,45 @@ pub(super) struct Made {
     pub(super) dead_port: Option<DeadPort>,
     /// What forming has to put back.
     pub(super) journal: Journal,
+    /// How the nodes may be formed.
+    pub(super) pace: Pace,
 }
 
-/// Makes all nodes of a new cluster and waits until they answer. On failure, unless it was a
-/// deadline that passed, nothing that was made is left (`--retain` keeps it).
-pub(super) async fn make(
+/// Makes all nodes of a new cluster, waits until they answer and does `finish` with them. On
+/// failure, unless it was a deadline that passed, nothing that was made is left (`--retain` keeps it).
+pub(super) async fn make<T>(
     context: &Context,
     cluster: &Cluster,
     lock: &Lock,
     wish: &StartWish,
     work: Work,
-) -> Result<Made> {
-    let result = try_make(context, cluster, wish, work).await;
-    if let Err(error) = &result
-        && !wish.retain
-        && !matches!(error, Error::TimedOut { .. })
-    {
-        unmake(context, cluster, lock).await?;
+    finish: impl AsyncFnOnce(Made) -> Result<T>,
+) -> Result<T> {
+    let made = try_make(context, cluster, wish, work).await;
+    let result = match made {
+        Ok(made) => finish(made).await,
+        Err(error) => Err(error),
+    };
+    let Err(error) = result else { return result };
+    // A refusal to write comes from a cluster that is whole: it is left to be looked at.
+    if matches!(error, Error::TimedOut { .. } | Error::Nodes { .. }) {
+        return Err(error);
     }
-    result
+    let mut said = "what was made is kept".to_owned();
+    if !wish.retain {
+        said = match unmake(context, cluster, lock).await {
+            Ok(left) if left.is_empty() => {
+                "the others were stopped, and what was made was removed".into()
+            }
+            Ok(left) => format!("the others were stopped; {} files were left", left.len()),
+            // The first failure is the one to know of.
+            Err(second) => format!("what was made is left, because: {second}"),
+        };
+    }
+    match error {
+        Error::NodesDied { nodes, .. } => Err(Error::NodesDied { nodes, left: said }),
+        other => Err(other),
+    }
 }
 
 async fn try_make(
@@ -174,13 +209,13 @@ async fn try_make(
 ) -> Result<Made> {
     let spec = wish.spec()?;
     let binary = Binary::find(wish.server.as_deref()).await?;
+    if spec.primaries < 3 && spec.replicas > 0 {
+        context.events.note("failover needs 3 primaries or more: replicas of this cluster will not take over by themselves");
+    }
     let ports_lock = context.lock_ports().await?;
     for tries_left in (0..PORT_TRIES).rev() {
-        let (client, bus) = (
-            wish.port.unwrap_or(PortChoice::Base(DEFAULT_PORT)),
-            wish.bus_port.unwrap_or(PortChoice::Auto),
-        );
-        let ports = choose_ports(&spec, client, bus, &binary)?;
+        let [client, bus] = wish.ports();
+        let ports = choose_ports(context, &spec, client, bus, &binary)?;
         if let Some(note) = &ports.note {
             context.events.note(note.clone());
         }
@@ -208,17 +243,6 @@ async fn try_make(
                     .note("a port was taken just now; trying others");
                 remove_nodes(cluster).await?;
             }
-            Err(Error::NodesDied { nodes, .. }) => {
-                let left = if wish.retain {
-                    "what was made is kept"
-                } else {
-                    "the others were stopped, and what was made was removed"
-                };
-                return Err(Error::NodesDied {
-                    nodes,
-                    left: left.into(),
-                });
-            }
             other => return other,
         }
     }
@@ -229,6 +253,7 @@ async fn try_make(
 }
 
 fn choose_ports(
+    context: &Context,
     spec: &ClusterSpec,
     client: PortChoice,
     bus: PortChoice,
@@ -247,12 +272,48 @@ fn choose_ports(
         bus,
         cluster_port: binary.capabilities().cluster_port,
         ephemeral: sockets::ephemeral_ports().map_err(io("read the kernel's port range"))?,
+        taken: ports_of_others(context)?,
         random: sys::random_number().map_err(io("get a random number"))?,
     };
-    server::reserve(&wish).map_err(|error| match error {
+    server::reserve(&wish).map_err(ports_error)
+}
+
+fn ports_error(error: PortsError) -> Error {
+    match error {
         PortsError::Impossible(message, hint) => Error::usage(message, hint),
         PortsError::InUse(conflicts) => Error::PortsInUse { conflicts },
-    })
+    }
+}
+
+/// The ports of all clusters of the home but this one.
+fn ports_of_others(context: &Context) -> Result<BTreeSet<u16>> {
+    let mut ports = BTreeSet::new();
+    for name in context
+        .home
+        .names()?
+        .into_iter()
+        .filter(|name| *name != context.name)
+    {
+        // One that cannot be read is not ours to judge now; its ports are tested like all others.
+        let manifest = context
+            .home
+            .cluster(&name)
+            .and_then(|cluster| match cluster {
+                Some(cluster) => cluster.manifest(),
+                None => Ok(None),
+            });
+        let nodes = manifest
+            .ok()
+            .flatten()
+            .map(|manifest| manifest.nodes)
+            .unwrap_or_default();
+        ports.extend(
+            nodes
+                .iter()
+                .flat_map(|node| [node.addr.port, node.addr.bus_port]),
+        );
+    }
+    Ok(ports)
 }
 
 pub(super) fn server_info(binary: &Binary) -> ServerInfo {
@@ -304,11 +365,7 @@ pub(super) async fn make_nodes(
     let mut conf_text = String::new();
     cluster.write_manifest(&manifest)?;
     // Written before the first directory: whatever exists from here on is known to be new.
-    cluster.write_journal(&Journal {
-        verb: context.verb.into(),
-        work,
-        restore: BTreeMap::default(),
-    })?;
+    cluster.write_journal(&Journal::new(context.verb, work))?;
     for (number, entry) in manifest.nodes.iter().enumerate() {
         let dir = cluster.make_node(entry.addr.port)?;
         let title = format!("rcluster:{}/{}", context.name, number + 1);
@@ -321,33 +378,32 @@ pub(super) async fn make_nodes(
                 .map_err(Error::io("write nodes.conf in", &path))?;
         }
     }
-    let journal = if work == Work::Seeding {
-        journal_for(context, work, &values, &conf_text)
+    let mut journal = Journal::new(context.verb, work);
+    if let Some(Seeded { seed, .. }) = &seed {
+        let ports = manifest.nodes.iter().map(|entry| entry.addr.port);
+        journal = journal_for(context, work, &manifest, &values, &conf_text, ports);
+        journal.phantoms = seed
+            .phantoms
+            .iter()
+            .map(|phantom| phantom.id.clone())
+            .collect();
+        cluster.write_journal(&journal)?;
     } else {
         // A first start shows the nodes as the user asked for them, at once.
         values.clear();
-        Journal {
-            verb: context.verb.into(),
-            work,
-            restore: BTreeMap::default(),
-        }
-    };
-    if !values.is_empty() {
-        cluster.write_journal(&journal)?;
     }
 
     let mut fleet = Fleet {
         nodes: manifest
             .nodes
             .iter()
-            .map(|entry| Node {
-                addr: entry.addr,
-                life: Life::Dead,
-                connection: None,
-            })
+            .map(|entry| Node::new(cluster, entry.addr, Life::Dead))
             .collect(),
         seven: capabilities.seven,
-    };
+        limit: Duration::from_secs(5),
+    }
+    .within(context);
+    let pace = Pace::fresh(&values, capabilities);
     if !fleet.is_small() {
         // Each tick of a node tries all who do not listen yet; many nodes must not tick often.
         values.retain(|(name, _)| *name != "hz");
@@ -380,24 +436,31 @@ pub(super) async fn make_nodes(
         seed,
         dead_port: dead_port.flatten(),
         journal,
+        pace,
     })
 }
 
-/// The journal of work that gives directives `values` of ours; the user's are read from `conf`.
+/// The journal of work that gives directives `values` of ours to the nodes on `ports`; the user's
+/// values are read from `conf`, the text of a `redis.conf`.
 pub(super) fn journal_for(
     context: &Context,
     work: Work,
+    manifest: &Manifest,
     values: &[(&'static str, String)],
     conf: &str,
+    ports: impl IntoIterator<Item = u16>,
 ) -> Journal {
-    let user = |name: &str| server::user_value(conf, name);
+    let user = |name: &str| match server::user_value(conf, name) {
+        None if name == "cluster-node-timeout" => Some(manifest.spec.node_timeout_ms.to_string()),
+        value => value,
+    };
+    let restore = values
+        .iter()
+        .filter_map(|(name, _)| Some(((*name).to_owned(), user(name)?)));
     Journal {
-        verb: context.verb.into(),
-        work,
-        restore: values
-            .iter()
-            .filter_map(|(name, _)| Some(((*name).to_owned(), user(name)?)))
-            .collect(),
+        restore: restore.collect(),
+        nodes: ports.into_iter().collect(),
+        ..Journal::new(context.verb, work)
     }
 }
 
@@ -476,13 +539,14 @@ impl Seeded {
     }
 }
 
-/// Ends what a failed first start spawned and removes all it made.
-async fn unmake(context: &Context, cluster: &Cluster, lock: &Lock) -> Result<()> {
+/// Ends what a failed first start spawned and removes all it made; returns what is not ours.
+async fn unmake(context: &Context, cluster: &Cluster, lock: &Lock) -> Result<Vec<PathBuf>> {
     remove_nodes(cluster).await?;
     let mut left = Vec::new();
     cluster.remove_files(&mut left)?;
     lock.remove_cluster(&context.home, cluster)?;
-    PortLock::tidy(&context.home)
+    PortLock::tidy(&context.home)?;
+    Ok(left)
 }
 
 /// Ends the processes of a cluster that holds nothing, and removes its node directories.

@@ -4,21 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::context::Context;
-use super::fleet::{ANSWER_LIMIT, Fleet};
+use super::fleet::Fleet;
 use super::tick::TICK;
 use crate::cluster::{NodeAddr, NodeId, Role};
-use crate::error::{Error, NodeProblem, Result};
+use crate::error::Result;
 use crate::event::Event;
 use crate::plan::{Expected, View, missing};
-use crate::store::{Journal, Manifest};
+use crate::store::Manifest;
 
 /// What `manifest` lets us expect of its nodes.
-pub(super) fn expected(fleet: &Fleet, manifest: &Manifest, shape: bool) -> Expected {
+pub(super) fn expected(fleet: &Fleet, manifest: &Manifest) -> Expected {
     Expected {
         names: fleet.names(),
         ids: manifest.nodes.iter().map(|node| node.id.clone()).collect(),
-        shape: shape.then_some((manifest.spec.primaries, manifest.spec.replicas)),
-        absent: BTreeSet::new(),
+        shape: Some((manifest.spec.primaries, manifest.spec.replicas)),
     }
 }
 
@@ -45,17 +44,6 @@ impl Nudge {
             Self::Meet => Duration::from_millis(250),
         }
     }
-
-    /// The right one for work that may give directives values of its own as `journal` says.
-    pub(super) fn for_work(journal: &Journal) -> Self {
-        let node_timeout = journal
-            .restore
-            .get("cluster-node-timeout")
-            .filter(|_| journal.is_forming());
-        node_timeout.map_or(Self::Meet, |value| Self::Ping {
-            node_timeout: value.clone(),
-        })
-    }
 }
 
 impl Fleet {
@@ -71,8 +59,8 @@ impl Fleet {
         let mut ticks = false;
         let mut said = usize::MAX;
         loop {
-            self.refuse_dead(&expected.absent)?;
-            let views = self.views(ANSWER_LIMIT).await;
+            self.refuse_dead_nodes()?;
+            let views = self.views().await;
             let problems = missing(expected, &views);
             if problems.is_empty() {
                 return Ok(views.into_iter().flatten().collect());
@@ -117,33 +105,6 @@ impl Fleet {
         }
     }
 
-    /// Fails at once if any process has ended.
-    pub(super) fn refuse_dead_nodes(&mut self) -> Result<()> {
-        self.refuse_dead(&BTreeSet::new())
-    }
-
-    /// Fails at once if a process has ended that is not among the `absent`: a dead server never
-    /// gets ready.
-    fn refuse_dead(&mut self, absent: &BTreeSet<usize>) -> Result<()> {
-        let mut dead = Vec::new();
-        for (number, node) in self.nodes.iter_mut().enumerate() {
-            if absent.contains(&number) {
-                continue;
-            }
-            if let Some(how) = node.has_ended() {
-                dead.push(NodeProblem::new(node.addr, how));
-            }
-        }
-        if dead.is_empty() {
-            Ok(())
-        } else {
-            Err(Error::NodesDied {
-                nodes: dead,
-                left: String::new(),
-            })
-        }
-    }
-
     /// Has each node that others do not have right tell them at its next tick: a replica pings all
     /// its peers, a primary those to whom it has no link yet. A primary's own timeout is left alone,
     /// since one that suspects its peers stops serving.
@@ -154,7 +115,7 @@ impl Fleet {
     ) -> Result<()> {
         // Short for a few nodes, whose links are young; with many, answers take longer.
         let short = if self.is_small() { "20" } else { "200" };
-        let views = self.views(ANSWER_LIMIT).await;
+        let views = self.views().await;
         let is_replica = |number: &usize| matches!(views.get(*number), Some(Ok(view)) if view.replication.replica);
         let replicas: BTreeSet<usize> = senders.keys().copied().filter(is_replica).collect();
         set(self, &replicas, &[("cluster-node-timeout", short)]).await?;
@@ -164,7 +125,7 @@ impl Fleet {
         let began = Instant::now();
         while began.elapsed() < TICK {
             super::wait::moment(Duration::from_millis(4)).await;
-            if pushes(&self.views(ANSWER_LIMIT).await).is_empty() {
+            if pushes(&self.views().await).is_empty() {
                 break;
             }
         }

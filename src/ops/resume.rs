@@ -1,20 +1,25 @@
 //! Going on where an interrupted verb stopped.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
-use super::commands::{finish_in_place, user_conf};
+use super::commands::finish_in_place;
 use super::context::Context;
-use super::fleet::{Fleet, binary_of, knows_seven};
-use super::launch::Launch;
-use super::new::{Made, journal_for, make_nodes};
+use super::fleet::{Fleet, knows_seven};
+use super::new::{StartWish, make_nodes};
 use super::seeded::finish_seeded;
+use super::start::bring_up;
 use super::stop::{GRACE, end};
+use super::wait::Patience;
 use crate::cluster::NodeId;
 use crate::error::{Error, Result};
 use crate::plan::View;
-use crate::server::{Binary, forming_values};
-use crate::store::{Cluster, DataNames, Journal, Manifest, Work};
+use crate::server::Binary;
+use crate::store::{Cluster, DataNames, Journal, Manifest, Processes, Work};
+
+/// How long writes are held back while emptiness is proven and acted upon.
+const HOLD: Duration = Duration::from_secs(30);
 
 /// Ends the forming that `journal` says was begun.
 ///
@@ -26,168 +31,161 @@ pub(super) async fn resume_forming(
     cluster: &Cluster,
     manifest: &mut Manifest,
     journal: &Journal,
+    wish: &StartWish,
 ) -> Result<(Fleet, Vec<View>)> {
     context
         .events
         .note(format!("going on with an interrupted `{}`", journal.verb));
-    let binary = Binary::probe(&manifest.server.path)
-        .await
-        .ok()
-        .or_else(|| binary_of(manifest));
-    let binary = binary.ok_or_else(|| Error::Unfit {
-        message: format!("{} cannot be used any more", manifest.server.path.display()),
-        hint: "install it again, or begin anew: rcluster down".into(),
-    })?;
-    let mut fleet = Fleet::observe(cluster, manifest, knows_seven(manifest))?;
+    let mut fleet = Fleet::observe(cluster, manifest, knows_seven(manifest))?.within(context);
     fleet.refuse_elsewhere()?;
-    if all_proven_empty(cluster, manifest, &mut fleet).await? {
-        end(fleet, GRACE).await?;
-        let names = DataNames::of(&manifest.spec.directives);
-        let mut left = Vec::new();
-        for entry in &manifest.nodes {
-            cluster.remove_node(entry.addr.port, &names, &mut left)?;
-        }
-        if let Some(path) = left.first() {
-            return Err(Error::NotOurs {
-                path: path.clone(),
-                why: "no server writes a file of that name".into(),
-            });
-        }
-        let ports = context.lock_ports().await?;
-        let mut made = make_nodes(
-            context,
-            cluster,
-            manifest.clone(),
-            &binary,
-            Work::Seeding,
-            &ports,
-        )
-        .await?;
-        drop(ports);
-        let Some(seed) = made.seed.clone() else {
-            return Err(no_seed());
-        };
-        let views =
-            finish_seeded(context, cluster, &mut made, &seed, binary.capabilities()).await?;
-        let Made {
-            manifest: new,
-            fleet,
-            ..
-        } = made;
-        *manifest = new;
-        return Ok((fleet, views));
+    // Without a server to start them with, nothing is stopped.
+    if let Ok(binary) = Binary::probe(&manifest.server.path).await
+        && all_proven_empty(cluster, manifest, &mut fleet, journal).await?
+    {
+        context.reached("all nodes are proven empty");
+        return seed_anew(context, cluster, manifest, fleet, &binary).await;
     }
-
-    let values = forming_values(
-        fleet.nodes.len(),
-        manifest.spec.node_timeout_ms,
-        binary.capabilities(),
-        false,
-    );
-    let mut restore = journal_for(
-        context,
-        journal.work,
-        &values,
-        &user_conf(cluster, manifest)?,
-    )
-    .restore;
-    restore.extend(journal.restore.clone());
-    let journal = Journal {
-        verb: context.verb.into(),
-        work: journal.work,
-        restore,
-    };
-    cluster.write_journal(&journal)?;
-    let dead = fleet.numbers(|node| !node.runs());
-    if !dead.is_empty() {
-        super::start::prepare(context, cluster, manifest, &fleet, &dead, &binary)?;
-        let launch = Launch {
-            context,
-            cluster,
-            binary: &binary,
-            values: &values,
-        };
-        launch.announce(&fleet, &dead);
-        launch.run(&mut fleet, &dead).await?;
-    }
-    fleet
-        .connect()
-        .await
-        .map_err(|problems| super::fleet::failed("some nodes do not answer", problems))?;
-    let views = finish_in_place(context, cluster, manifest, &mut fleet, &journal, &binary).await?;
+    let (mut fleet, _, journal) =
+        bring_up(context, cluster, manifest, wish, Some(journal.clone())).await?;
+    let views = finish_in_place(context, cluster, manifest, &mut fleet, &journal).await?;
     Ok((fleet, views))
 }
 
-pub(super) fn no_seed() -> Error {
-    super::fleet::failed("the nodes were started without a seed", Vec::new())
+/// Stops nodes that are proven empty, removes what they hold, and starts them from a seed.
+async fn seed_anew(
+    context: &Context,
+    cluster: &Cluster,
+    manifest: &mut Manifest,
+    fleet: Fleet,
+    binary: &Binary,
+) -> Result<(Fleet, Vec<View>)> {
+    end(fleet, GRACE).await?;
+    // From here on the old processes and ids mean nothing: whoever comes after us, if we are
+    // killed now, shall not look for them.
+    for entry in &mut manifest.nodes {
+        entry.id = None;
+    }
+    cluster.write_manifest(manifest)?;
+    cluster.write_processes(&Processes::default())?;
+    let names = DataNames::of(&manifest.spec.directives);
+    let mut left = Vec::new();
+    for entry in &manifest.nodes {
+        cluster.remove_node(entry.addr.port, &names, &mut left)?;
+    }
+    if let Some(path) = left.first() {
+        return Err(Error::NotOurs {
+            path: path.clone(),
+            why: "no server writes a file of that name".into(),
+        });
+    }
+    let ports = context.lock_ports().await?;
+    let mut made = make_nodes(
+        context,
+        cluster,
+        manifest.clone(),
+        binary,
+        Work::Seeding,
+        &ports,
+    )
+    .await?;
+    drop(ports);
+    let views = finish_seeded(context, cluster, &mut made).await?;
+    *manifest = made.manifest;
+    Ok((made.fleet, views))
 }
 
-/// Whether every node is proven empty, or was never started: no key, no function, nobody known
-/// but our own nodes and those that a seed invented.
+/// Whether every node is proven empty, or never ran: no key, no function, nobody known but our
+/// own nodes and those that a seed invented. Writes are held back meanwhile, and if the proof
+/// succeeds until the nodes are stopped: what was read stays true.
 async fn all_proven_empty(
     cluster: &Cluster,
     manifest: &Manifest,
     fleet: &mut Fleet,
+    journal: &Journal,
 ) -> Result<bool> {
     let started = cluster.processes()?.unwrap_or_default();
+    let names = DataNames::of(&manifest.spec.directives);
     for (entry, node) in manifest.nodes.iter().zip(&fleet.nodes) {
         // A node that ran and died may hold what it can no longer tell.
-        if !node.runs()
-            && started
-                .nodes
-                .get(&entry.addr.port)
-                .is_some_and(|started| started.record.is_some())
-        {
+        let port = entry.addr.port;
+        if !node.runs() && started.nodes.contains_key(&port) && cluster.has_data(port, &names)? {
             return Ok(false);
         }
     }
     if connect_patiently(fleet).await.is_err() {
         return Ok(false);
     }
-    let seven = fleet.seven;
-    let ports: BTreeSet<u16> = manifest.nodes.iter().map(|entry| entry.addr.port).collect();
+    let paused = fleet
+        .each("writes cannot be held back", |_, node| {
+            node.pause_writes(HOLD)
+        })
+        .await;
+    if paused.is_ok() && look_empty(fleet, manifest, journal).await {
+        return Ok(true);
+    }
+    // A node that does not hear this takes writes again by itself.
+    fleet
+        .each("writes are held back", |_, node| node.resume_writes())
+        .await
+        .ok();
+    Ok(false)
+}
+
+async fn look_empty(fleet: &Fleet, manifest: &Manifest, journal: &Journal) -> bool {
+    let addresses: BTreeSet<(IpAddr, u16)> = manifest
+        .nodes
+        .iter()
+        .map(|entry| (entry.addr.host, entry.addr.port))
+        .collect();
     let ids: BTreeSet<&NodeId> = manifest
         .nodes
         .iter()
         .filter_map(|entry| entry.id.as_ref())
+        .chain(&journal.phantoms)
         .collect();
     for node in fleet.nodes.iter().filter(|node| node.runs()) {
         let Some(connection) = &node.connection else {
-            return Ok(false);
+            return false;
         };
-        let (Ok(contents), Ok(view)) = (
-            connection.contents(seven).await,
-            connection.view(seven).await,
-        ) else {
-            return Ok(false);
+        let looked = tokio::join!(
+            connection.contents(fleet.seven),
+            connection.view(fleet.seven)
+        );
+        let (Ok(contents), Ok(view)) = looked else {
+            return false;
         };
-        let stranger = view.nodes.iter().any(|line| {
-            let ours = ids.contains(&line.id) || ports.contains(&line.port) || line.flags.handshake;
-            // A phantom is a primary that nobody ever had a link to.
-            !ours && line.connected && !line.flags.noaddr
-        });
-        if !contents.is_empty() || stranger {
-            return Ok(false);
+        let is_stranger = |line: &crate::cluster::NodeLine| {
+            let address = line.host.parse().ok().map(|host| (host, line.port));
+            // Who does not know its own address yet is not a stranger to itself.
+            !line.flags.myself
+                && !ids.contains(&line.id)
+                && !address.is_some_and(|address| addresses.contains(&address))
+        };
+        if !contents.is_empty() || view.nodes.iter().any(is_stranger) {
+            return false;
         }
     }
-    Ok(true)
+    true
 }
 
 /// Connects to the living nodes; one that was spawned a moment before its rcluster was killed may
 /// need a moment more.
 async fn connect_patiently(fleet: &mut Fleet) -> Result<(), ()> {
-    let patience = super::wait::Patience::new(
+    let patience = Patience::new(
         "the nodes to answer",
-        std::time::Instant::now(),
+        Instant::now(),
         Duration::from_secs(2),
     );
     loop {
         match fleet.connect().await {
             Ok(()) => return Ok(()),
-            Err(problems) => patience
-                .pause(Duration::from_millis(20), || problems)
-                .await
-                .map_err(drop)?,
+            Err(problems) => {
+                let problems = || problems.into_iter().map(|(problem, _)| problem).collect();
+                patience
+                    .pause(Duration::from_millis(20), problems)
+                    .await
+                    .map_err(drop)?;
+            }
         }
     }
 }

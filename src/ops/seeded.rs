@@ -5,15 +5,14 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::context::Context;
-use super::fleet::Fleet;
+use super::fleet::{Fleet, failed};
 use super::new::Made;
 use super::settle::settle;
-use crate::client::{Connection, Failover, Fault};
+use crate::client::{Connection, Fault};
 use crate::cluster::{NodeId, Role, SlotRange};
 use crate::error::{NodeProblem, Result};
 use crate::event::Event;
-use crate::plan::{Seed, Technique, View};
-use crate::server::Capabilities;
+use crate::plan::{Technique, View};
 use crate::store::Cluster;
 
 /// How long a link may take that was tried at a node's first tick, before the next is brought on.
@@ -29,21 +28,24 @@ pub(super) struct Takeover {
     pub(super) slots: SlotRange,
 }
 
-/// Makes a cluster of nodes that were started from `seed`.
+/// Makes a cluster of nodes that were started from a seed.
 pub(super) async fn finish_seeded(
     context: &Context,
     cluster: &Cluster,
     made: &mut Made,
-    seed: &Seed,
-    capabilities: Capabilities,
 ) -> Result<Vec<View>> {
     let Made {
         manifest,
         fleet,
+        seed,
         journal,
         dead_port,
+        pace,
         ..
     } = made;
+    let Some(seed) = seed else {
+        return Err(failed("the nodes were started without a seed", Vec::new()));
+    };
     context.events.emit(Event::Forming {
         nodes: fleet.nodes.len(),
     });
@@ -88,16 +90,7 @@ pub(super) async fn finish_seeded(
         // Nobody dials it any more.
         drop(dead_port.take());
     }
-    settle(
-        context,
-        cluster,
-        manifest,
-        fleet,
-        journal,
-        capabilities,
-        true,
-    )
-    .await
+    settle(context, cluster, manifest, fleet, journal, pace).await
 }
 
 /// Has each intended primary take over, one after the other, so that no two take the same epoch.
@@ -144,7 +137,7 @@ pub(super) async fn take_over(
             ));
             continue;
         }
-        node.failover(Failover::TakeOver)
+        node.take_over()
             .await
             .map_err(|fault| one(fleet, takeover.node, &fault))?;
         let info = node
@@ -157,7 +150,7 @@ pub(super) async fn take_over(
 }
 
 fn one(fleet: &Fleet, number: usize, fault: &Fault) -> crate::error::Error {
-    super::fleet::failed("forming failed", vec![fleet.problem(number, fault)])
+    failed("forming failed", vec![fleet.problem(number, fault)])
 }
 
 /// What a node lacks before it may take over; `None` if nothing.

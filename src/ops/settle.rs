@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 
 use super::context::Context;
-use super::fleet::{ANSWER_LIMIT, Fleet, failed};
+use super::fleet::{Fleet, failed};
 use super::ready::{Nudge, expected};
-use crate::client::Fault;
-use crate::cluster::{NodeId, tag_in};
+use crate::client::{Connection, Fault};
+use crate::cluster::tag_in;
 use crate::error::{Error, NodeProblem, Result};
 use crate::plan::{Replication, View};
 use crate::server::Capabilities;
@@ -18,78 +18,113 @@ use crate::sys;
 /// How long a primary may take to count its replicas (`replicationCron`, each second).
 const REPLICA_COUNT: Duration = Duration::from_secs(2);
 
-/// How long a write may take to reach the replicas before another is tried.
+/// How long a request may take to reach the replicas before another is sent.
 const OFFSET_PATIENCE: Duration = Duration::from_millis(100);
 
+/// How the last stretch may be gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// Nodes that were proven empty in this run: they may be hurried.
+    Fresh {
+        /// The node timeout that they have while they are formed.
+        node_timeout: String,
+        /// Whether `PUBLISH` tells every node the sender's offset.
+        publish: bool,
+    },
+    /// Nodes that may hold data, or be used.
+    Kept,
+}
+
+impl Pace {
+    /// The pace for nodes that were given `values`.
+    pub(super) fn fresh(values: &[(&'static str, String)], capabilities: Capabilities) -> Self {
+        let value = values
+            .iter()
+            .find(|(name, _)| *name == "cluster-node-timeout");
+        value.map_or(Self::Kept, |(_, node_timeout)| Self::Fresh {
+            node_timeout: node_timeout.clone(),
+            publish: capabilities.publish_carries_offset,
+        })
+    }
+}
+
 /// Brings nodes whose slots have owners to *ready*, puts the user's configuration back, and
-/// records that the cluster is formed. With `forming`, the shape must be as asked.
+/// records that the cluster is formed.
 pub(super) async fn settle(
     context: &Context,
     cluster: &Cluster,
     manifest: &mut Manifest,
     fleet: &mut Fleet,
     journal: &Journal,
-    capabilities: Capabilities,
-    forming: bool,
+    pace: &Pace,
 ) -> Result<Vec<View>> {
-    let shape = manifest.spec.primaries * manifest.spec.replicas;
-    fleet
-        .wait_for_sync(context, if forming { shape } else { 0 })
-        .await?;
+    let replicas = manifest.spec.primaries * manifest.spec.replicas;
+    fleet.wait_for_sync(context, replicas).await?;
     context.reached("every replica is in sync");
-    // One write gives a primary an offset above 0, and so its replicas: without it no node lists
-    // them in CLUSTER SLOTS before the primary's first ping, up to 10 s later.
-    loop {
-        fleet.write_everywhere(context).await?;
-        if fleet.offsets_arrive().await {
-            break;
-        }
-    }
-    context.reached("every primary takes writes");
-    if forming && !fleet.is_small() && capabilities.publish_carries_offset {
-        // Cheaper than a ping between every two of many nodes. Only where nobody subscribes yet.
-        let publish = |_, node: &'_ crate::client::Connection| {
+    fleet.raise_offsets(context).await?;
+    context.reached("every replica has an offset");
+    fleet.wait_until_ok(context).await?;
+    context.reached("every node says ok");
+    if matches!(pace, Pace::Fresh { publish: true, .. }) && !fleet.is_small() {
+        // Cheaper than a ping between every two of many nodes. Nobody subscribes yet.
+        let publish = |_, node: &Connection| {
             let node = node.clone();
             async move { node.publish_header("rcluster:offset").await }
         };
         fleet.each("a message was refused", publish).await?;
     }
-    let wanted = expected(fleet, manifest, forming);
-    let mut views = fleet
-        .wait_for_views(context, &wanted, &Nudge::for_work(journal))
-        .await?;
+    let wanted = expected(fleet, manifest);
+    let nudge = match pace {
+        Pace::Fresh { node_timeout, .. } => Nudge::Ping {
+            node_timeout: node_timeout.clone(),
+        },
+        Pace::Kept => Nudge::Meet,
+    };
+    let mut views = fleet.wait_for_views(context, &wanted, &nudge).await?;
     context.reached("every node sees the whole cluster");
     if !journal.restore.is_empty() {
         put_back(fleet, journal).await?;
         views = fleet.wait_for_views(context, &wanted, &Nudge::Meet).await?;
     }
     fleet.write_to_primaries(context, &views).await?;
-    let ids: Vec<Option<NodeId>> = views
+    let before = manifest.clone();
+    let ids = views
         .iter()
-        .map(|view| Some(view.myself()?.id.clone()))
-        .collect();
+        .map(|view| view.myself().map(|line| line.id.clone()));
     for (entry, id) in manifest.nodes.iter_mut().zip(ids) {
         entry.id = id.or(entry.id.take());
     }
     manifest.formed = true;
-    cluster.write_manifest(manifest)?;
+    if *manifest != before {
+        cluster.write_manifest(manifest)?;
+    }
     cluster.remove_journal()?;
     context.reached("done");
     Ok(views)
 }
 
-/// Gives directives the user's values again, on every node.
+/// Gives directives the user's values again, on every node that has ours.
 pub(super) async fn put_back(fleet: &Fleet, journal: &Journal) -> Result<()> {
+    let given: Vec<bool> = fleet
+        .nodes
+        .iter()
+        .map(|node| journal.nodes.contains(&node.addr.port))
+        .collect();
     let values = || {
-        journal
-            .restore
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.trim_matches('"')))
+        let pairs = journal.restore.iter();
+        pairs.map(|(name, value)| (name.as_str(), value.trim_matches(['"', '\''])))
     };
     fleet
-        .each("the configuration could not be put back", |_, node| {
-            node.config_set(values())
-        })
+        .each(
+            "the configuration could not be put back",
+            async |number, node| {
+                if given.get(number) == Some(&true) {
+                    node.config_set(values()).await
+                } else {
+                    Ok(())
+                }
+            },
+        )
         .await
 }
 
@@ -130,8 +165,8 @@ impl Fleet {
             if problems.is_empty() {
                 return Ok(());
             }
-            self.reconnect_broken(&states).await;
             self.refuse_dead_nodes()?;
+            self.reconnect_broken(&states).await;
             patience.pause(self.pause(), || problems).await?;
         }
     }
@@ -147,23 +182,68 @@ impl Fleet {
         self.connect().await.ok();
     }
 
-    /// Whether every replica's offset is above 0 soon: only then `CLUSTER SLOTS` may list it
-    /// (`isReplicaAvailable`). A write that no replica was there to receive does not count.
-    async fn offsets_arrive(&self) -> bool {
-        let began = Instant::now();
+    /// Waits until every replica's offset is above 0: only then `CLUSTER SLOTS` may list it
+    /// (`isReplicaAvailable`). By itself that takes until the primary's first ping, up to 10 s.
+    async fn raise_offsets(&mut self, context: &Context) -> Result<()> {
+        let patience = context.patience("the replicas to get an offset");
+        let mut asked: Option<Instant> = None;
         loop {
             let states = self.replications().await;
-            if states
-                .iter()
-                .flatten()
-                .all(|state| !state.replica || state.offset > 0)
-            {
-                return true;
+            let is_behind = |state: &Replication| state.replica && state.offset == 0;
+            let behind = self.nodes.iter().zip(&states);
+            let behind: Vec<NodeProblem> = behind
+                .filter(|(_, state)| state.as_ref().is_ok_and(is_behind))
+                .map(|(node, _)| NodeProblem::new(node.addr, "has no offset yet"))
+                .collect();
+            if behind.is_empty() {
+                return Ok(());
             }
-            if began.elapsed() > OFFSET_PATIENCE {
-                return false;
+            if asked.is_none_or(|at| at.elapsed() > OFFSET_PATIENCE) {
+                let is_primary: Vec<bool> = states
+                    .iter()
+                    .map(|state| state.as_ref().is_ok_and(|state| !state.replica))
+                    .collect();
+                // One that has become a replica since refuses; the next look sees it.
+                let ask = async |number: usize, node: &Connection| {
+                    if is_primary.get(number) == Some(&true) {
+                        node.request_acks().await.or(Ok(()))
+                    } else {
+                        Ok(())
+                    }
+                };
+                self.each("WAIT was refused", ask).await?;
+                asked = Some(Instant::now());
             }
-            super::wait::moment(self.pause()).await;
+            self.refuse_dead_nodes()?;
+            patience.pause(self.pause(), || behind).await?;
+        }
+    }
+
+    /// Waits until each node says `cluster_state:ok`.
+    async fn wait_until_ok(&mut self, context: &Context) -> Result<()> {
+        let patience = context.patience("the cluster to be ready");
+        loop {
+            let looks = join_all(self.nodes.iter().map(async |node| match &node.connection {
+                Some(connection) => connection.cluster_info().await,
+                None => Err(Fault::Silent),
+            }))
+            .await;
+            let mut problems = Vec::new();
+            for (node, look) in self.nodes.iter().zip(&looks) {
+                match look {
+                    Ok(info) if info.ok => {}
+                    Ok(_) => problems.push(NodeProblem::new(node.addr, "cluster_state is fail")),
+                    Err(fault) => problems.push(NodeProblem::new(node.addr, fault.to_string())),
+                }
+            }
+            if problems.is_empty() {
+                return Ok(());
+            }
+            self.refuse_dead_nodes()?;
+            if looks.iter().any(Result::is_err) {
+                self.connect().await.ok();
+            }
+            patience.pause(self.pause(), || problems).await?;
         }
     }
 
@@ -171,45 +251,6 @@ impl Fleet {
     fn pause(&self) -> Duration {
         Duration::from_millis(1)
             .max(Duration::from_micros(100) * u32::try_from(self.nodes.len()).unwrap_or(u32::MAX))
-    }
-
-    /// Waits until each node says ok and each that owns slots, by its own word, takes a write.
-    async fn write_everywhere(&mut self, context: &Context) -> Result<()> {
-        let patience = context.patience("every primary to take a write");
-        loop {
-            let looks = join_all(self.nodes.iter().map(async |node| match &node.connection {
-                Some(connection) => connection.cluster_info().await,
-                None => Err(Fault::Silent),
-            }))
-            .await;
-            self.refuse_dead_nodes()?;
-            let problem = |(node, look): (
-                &super::fleet::Node,
-                &Result<crate::cluster::ClusterInfo, Fault>,
-            )| match look {
-                Ok(info) if info.ok => None,
-                Ok(_) => Some(NodeProblem::new(node.addr, "cluster_state is fail")),
-                Err(fault) => Some(NodeProblem::new(node.addr, fault.to_string())),
-            };
-            let mut problems: Vec<NodeProblem> =
-                self.nodes.iter().zip(&looks).filter_map(problem).collect();
-            if problems.is_empty() {
-                let views: Vec<View> = self
-                    .views(ANSWER_LIMIT)
-                    .await
-                    .into_iter()
-                    .flatten()
-                    .collect();
-                // Refusals that last are judged at the end, when replicas are there and all else holds.
-                (problems, _) = self.write_once(&views).await?;
-                if problems.is_empty() {
-                    return Ok(());
-                }
-            } else {
-                self.connect().await.ok();
-            }
-            patience.pause(self.pause(), || problems).await?;
-        }
     }
 
     /// Writes to each primary until all take it.

@@ -1,53 +1,99 @@
 //! `start`: the nodes of a cluster run; those of a formed one are a ready cluster again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::answer::Answer;
+use super::clean::{delete_data, refuse_while_used};
 use super::commands::user_conf;
 use super::context::Context;
-use super::fleet::{ANSWER_LIMIT, Fleet, knows_seven};
+use super::fleet::{Fleet, knows_seven};
 use super::launch::Launch;
 pub use super::new::StartWish;
 use super::new::{journal_for, make, server_info};
 use super::resume::resume_forming;
-use super::settle::{put_back, settle};
-use crate::cluster::{Role, parse_nodes};
+use super::settle::{Pace, put_back, settle};
+use super::stop::{GRACE, stop_locked};
+use crate::cluster::{Role, SLOT_COUNT, parse_nodes};
 use crate::error::{Error, NodeProblem, Result};
 use crate::plan::View;
-use crate::server::{Binary, Version, forming_values, redis_conf};
-use crate::store::{Cluster, Journal, Lock, Manifest, Work};
+use crate::server::{
+    Binary, Version, conflicts, forming_values, is_redis_conf, persists, redis_conf,
+};
+use crate::store::{Cluster, DataNames, Journal, Manifest, NodeEntry, Work};
 
 /// Starts the nodes of a new cluster, or those of an existing one that do not run.
 pub async fn start(context: &Context, wish: &StartWish) -> Result<Answer> {
-    wish.spec()?;
+    wish.check()?;
     let Some((cluster, lock)) = context.lock(true).await? else {
         return Err(context.no_such_cluster());
     };
-    if let Some(manifest) = usable_manifest(context, &cluster)? {
-        start_existing(context, &cluster, manifest, wish).await
-    } else {
-        let made = make(context, &cluster, &lock, wish, Work::Making).await?;
-        cluster.remove_journal()?;
-        answer(context, &cluster, &made.manifest, made.fleet, None, true).await
+    match usable_manifest(context, &cluster).await? {
+        Some(manifest) => start_existing(context, &cluster, manifest, wish).await,
+        None => {
+            make(
+                context,
+                &cluster,
+                &lock,
+                wish,
+                Work::Making,
+                async |mut made| {
+                    let answer = answer(
+                        context,
+                        &cluster,
+                        &mut made.manifest,
+                        made.fleet,
+                        None,
+                        true,
+                    );
+                    let answer = answer.await?;
+                    cluster.remove_journal()?;
+                    Ok(answer)
+                },
+            )
+            .await
+        }
     }
 }
 
-/// The manifest, unless there is none or a clean of it was cut short: then that is finished.
-pub(super) fn usable_manifest(context: &Context, cluster: &Cluster) -> Result<Option<Manifest>> {
-    match cluster.manifest()? {
-        Some(manifest) if manifest.cleaning => {
-            context.events.note("finishing an interrupted clean first");
-            let left = super::clean::delete_data(cluster, &manifest)?;
-            match left.first() {
-                None => Ok(None),
-                Some(path) => Err(Error::NotOurs {
-                    path: path.clone(),
-                    why: "no server writes a file of that name".into(),
-                }),
-            }
-        }
-        other => Ok(other),
+/// The manifest, if there is one. A `stop` or a `clean` that was cut short is finished first: nodes
+/// that were told to end may look alive until they do, and what is left of deleted data is worth
+/// nothing.
+pub(super) async fn usable_manifest(
+    context: &Context,
+    cluster: &Cluster,
+) -> Result<Option<Manifest>> {
+    let Some(manifest) = cluster.manifest()? else {
+        return Ok(None);
+    };
+    if cluster
+        .processes()?
+        .is_some_and(|processes| processes.stopping)
+    {
+        context.events.note("finishing an interrupted stop first");
+        stop_locked(context, cluster, &manifest, GRACE).await?;
     }
+    if !manifest.cleaning {
+        return Ok(Some(manifest));
+    }
+    context.events.note("finishing an interrupted clean first");
+    refuse_while_used(context, cluster)?;
+    match delete_data(cluster, &manifest)?.first() {
+        None => Ok(None),
+        Some(path) => Err(Error::NotOurs {
+            path: path.clone(),
+            why: "no server writes a file of that name".into(),
+        }),
+    }
+}
+
+/// The journal of forming that was cut short; `None` for a cluster that is formed, even if its
+/// journal was not removed any more.
+pub(super) fn interrupted_forming(
+    cluster: &Cluster,
+    manifest: &Manifest,
+) -> Result<Option<Journal>> {
+    let journal = cluster.journal()?;
+    Ok(journal.filter(|journal| journal.is_forming() && !manifest.formed))
 }
 
 /// Starts what does not run of a cluster that exists.
@@ -58,34 +104,66 @@ pub(super) async fn start_existing(
     wish: &StartWish,
 ) -> Result<Answer> {
     refuse_differences(context, &manifest, wish)?;
-    let journal = cluster.journal()?;
-    if let Some(journal) = journal.as_ref().filter(|journal| journal.is_forming()) {
-        let (fleet, views) = resume_forming(context, cluster, &mut manifest, journal).await?;
-        return answer(context, cluster, &manifest, fleet, Some(views), true).await;
+    if let Some(journal) = interrupted_forming(cluster, &manifest)? {
+        let (fleet, views) =
+            resume_forming(context, cluster, &mut manifest, &journal, wish).await?;
+        return answer(context, cluster, &mut manifest, fleet, Some(views), true).await;
     }
-    let (mut fleet, started, journal) =
-        bring_up(context, cluster, &mut manifest, wish, journal).await?;
-    let views = if manifest.formed {
-        let capabilities = super::fleet::binary_of(&manifest).map(|binary| binary.capabilities());
-        let capabilities = capabilities.ok_or_else(super::resume::no_seed)?;
-        Some(
-            settle(
-                context,
-                cluster,
-                &mut manifest,
-                &mut fleet,
-                &journal,
-                capabilities,
-                false,
-            )
-            .await?,
-        )
-    } else {
-        put_back(&fleet, &journal).await?;
-        cluster.remove_journal()?;
-        None
-    };
-    answer(context, cluster, &manifest, fleet, views, started).await
+    let mut started_before = false;
+    loop {
+        let (mut fleet, started, journal) =
+            bring_up(context, cluster, &mut manifest, wish, None).await?;
+        let changed = started_before || started || !journal.restore.is_empty();
+        let views = if manifest.formed || is_a_cluster(&mut fleet).await {
+            let pace = Pace::Kept;
+            let settled =
+                settle(context, cluster, &mut manifest, &mut fleet, &journal, &pace).await;
+            let settled = put_back_on_failure(settled, cluster, &mut fleet, journal).await;
+            if settled.is_err() && fleet.only_old_nodes_died() {
+                // They were about to end when we came, by a `stop` that was killed, say.
+                started_before = changed;
+                continue;
+            }
+            Some(settled?)
+        } else {
+            put_back(&fleet, &journal).await?;
+            cluster.remove_journal()?;
+            None
+        };
+        return answer(context, cluster, &mut manifest, fleet, views, changed).await;
+    }
+}
+
+/// Whether somebody else, redis-cli say, has made a cluster of the nodes.
+async fn is_a_cluster(fleet: &mut Fleet) -> bool {
+    let views = fleet.views().await;
+    views
+        .iter()
+        .flatten()
+        .any(|view| view.info.slots_assigned == u64::from(SLOT_COUNT))
+}
+
+/// When work failed, gives directives the user's values again as far as nodes can be reached. A
+/// failure that comes of a death is told as that.
+pub(super) async fn put_back_on_failure<T>(
+    result: Result<T>,
+    cluster: &Cluster,
+    fleet: &mut Fleet,
+    mut journal: Journal,
+) -> Result<T> {
+    let Err(error) = result else { return result };
+    if !journal.restore.is_empty() && put_back(fleet, &journal).await.is_ok() {
+        // Nodes that died have the user's values when they start again.
+        journal.restore.clear();
+        cluster.write_journal(&journal).ok();
+    }
+    match error {
+        Error::Nodes { .. } | Error::NotEmpty { .. } => {
+            fleet.refuse_dead_nodes()?;
+            Err(error)
+        }
+        other => Err(other),
+    }
 }
 
 pub(super) fn refuse_differences(
@@ -112,38 +190,41 @@ pub(super) async fn bring_up(
     wish: &StartWish,
     journal: Option<Journal>,
 ) -> Result<(Fleet, bool, Journal)> {
-    let mut fleet = Fleet::observe(cluster, manifest, knows_seven(manifest))?;
+    let mut fleet = Fleet::observe(cluster, manifest, knows_seven(manifest))?.within(context);
     fleet.refuse_elsewhere()?;
+    let patience = context.patience("every node to answer");
+    let mut journal = match journal {
+        Some(journal) => journal,
+        None => cluster
+            .journal()?
+            .unwrap_or_else(|| Journal::new(context.verb, Work::Restarting)),
+    };
     let dead = fleet.numbers(|node| !node.runs());
-    let mut journal = journal.unwrap_or(Journal {
-        verb: context.verb.into(),
-        work: Work::Restarting,
-        restore: BTreeMap::default(),
-    });
+    if dead.len() < fleet.nodes.len() {
+        refuse_other_server(manifest, wish).await?;
+    }
     if !dead.is_empty() {
         let binary = server_for(manifest, wish, fleet.nodes.len() == dead.len()).await?;
         fleet.seven = binary.capabilities().seven;
-        let order = prepare(context, cluster, manifest, &fleet, &dead, &binary)?;
-        if manifest.formed {
-            refuse_to_wipe(cluster, manifest, &mut fleet, &dead).await?;
+        let order = prepare(context, cluster, manifest, &dead, &binary)?;
+        refuse_to_wipe(cluster, manifest, &mut fleet, &dead).await?;
+        let mut values = Vec::new();
+        if manifest.formed || journal.is_forming() {
+            let (count, timeout) = (fleet.nodes.len(), manifest.spec.node_timeout_ms);
+            values = forming_values(count, timeout, binary.capabilities(), false);
         }
-        let mut values = forming_values(
-            fleet.nodes.len(),
-            manifest.spec.node_timeout_ms,
-            binary.capabilities(),
-            false,
-        );
-        if !manifest.formed {
-            values.clear();
-        }
-        let conf = user_conf(cluster, manifest)?;
-        journal
-            .restore
-            .extend(journal_for(context, Work::Restarting, &values, &conf).restore);
+        let ports = context.lock_ports().await?;
+        refuse_taken_ports(&fleet, &dead)?;
+        let chosen = dead
+            .iter()
+            .filter_map(|number| Some(fleet.nodes.get(*number)?.addr.port));
+        let conf = user_conf(cluster, manifest, &dead)?;
+        let fresh = journal_for(context, journal.work, manifest, &values, &conf, chosen);
+        journal.restore.extend(fresh.restore);
+        journal.nodes.extend(fresh.nodes);
         cluster.write_journal(&journal)?;
         manifest.server = server_info(&binary);
         cluster.write_manifest(manifest)?;
-        let ports = context.lock_ports().await?;
         if !fleet.is_small() {
             values.retain(|(name, _)| *name != "hz");
         }
@@ -156,21 +237,65 @@ pub(super) async fn bring_up(
         launch.announce(&fleet, &order);
         let launched = launch.run(&mut fleet, &order).await;
         drop(ports);
-        launched.map_err(|error| match error {
-            Error::NodesDied { nodes, .. } => Error::NodesDied {
-                nodes,
-                left: "the nodes that started stay up".into(),
-            },
-            other => other,
-        })?;
+        if launched.is_err() {
+            // Those that live are connected if they can be; the failure is told below.
+            fleet.connect().await.ok();
+        }
+        put_back_on_failure(launched, cluster, &mut fleet, journal.clone())
+            .await
+            .map_err(|error| match error {
+                Error::NodesDied { nodes, .. } => Error::NodesDied {
+                    nodes,
+                    left: "the nodes that started stay up".into(),
+                },
+                other => other,
+            })?;
     }
-    let patience = context.patience("every node to answer");
-    while let Err(problems) = fleet.connect().await {
-        patience
-            .pause(std::time::Duration::from_millis(20), || problems)
-            .await?;
+    let connected = fleet.connect_all(context, &patience).await;
+    if connected.is_err() && fleet.only_old_nodes_died() {
+        // They were about to end when we came: now they are started again.
+        let again = Box::pin(bring_up(context, cluster, manifest, wish, Some(journal)));
+        let (fleet, started, journal) = again.await?;
+        return Ok((fleet, started || !dead.is_empty(), journal));
     }
+    put_back_on_failure(connected, cluster, &mut fleet, journal.clone()).await?;
     Ok((fleet, !dead.is_empty(), journal))
+}
+
+/// Refuses to start nodes whose ports somebody else has by now, naming all at once.
+fn refuse_taken_ports(fleet: &Fleet, dead: &[usize]) -> Result<()> {
+    let addrs = || {
+        dead.iter()
+            .filter_map(|number| Some(fleet.nodes.get(*number)?.addr))
+    };
+    let Some(host) = addrs().next().map(|addr| addr.host) else {
+        return Ok(());
+    };
+    let ports = addrs().flat_map(|addr| [(addr.port, "client port"), (addr.bus_port, "bus port")]);
+    let conflicts = conflicts(host, ports);
+    if conflicts.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::PortsInUse { conflicts })
+    }
+}
+
+/// Refuses `--server` if it names another server than the one that runs.
+async fn refuse_other_server(manifest: &Manifest, wish: &StartWish) -> Result<()> {
+    let Some(server) = &wish.server else {
+        return Ok(());
+    };
+    let (binary, recorded) = (Binary::find(Some(server)).await?, &manifest.server);
+    if binary.kind.to_string() == recorded.kind && binary.version.to_string() == recorded.version {
+        return Ok(());
+    }
+    Err(Error::ShapeDiffers {
+        name: manifest.name.clone(),
+        differences: vec![format!(
+            "its nodes run {} {}, not {binary}",
+            recorded.kind, recorded.version
+        )],
+    })
 }
 
 /// The server for nodes that are to be started: the one that was asked for, else the one that
@@ -209,80 +334,42 @@ async fn server_for(manifest: &Manifest, wish: &StartWish, all_are_dead: bool) -
 
 /// Makes sure that each of the nodes `dead` would start as who it was, and says in which order to
 /// start them: primaries first, since a replica that finds nobody tries again only a second later.
-pub(super) fn prepare(
+fn prepare(
     context: &Context,
     cluster: &Cluster,
     manifest: &Manifest,
-    fleet: &Fleet,
     dead: &[usize],
     binary: &Binary,
 ) -> Result<Vec<usize>> {
     let mut problems = Vec::new();
     let mut replicas = BTreeSet::new();
     for &number in dead {
-        let (Some(entry), Some(node)) = (manifest.nodes.get(number), fleet.nodes.get(number))
-        else {
+        let Some(entry) = manifest.nodes.get(number) else {
             continue;
         };
-        let path = cluster.node_path(entry.addr.port);
-        let dir = match cluster.node(entry.addr.port)? {
-            Some(dir) => dir,
-            None if manifest.formed => {
-                problems.push(NodeProblem::new(
-                    node.addr,
-                    format!("{} is gone", path.display()),
-                ));
+        match identity(cluster, manifest, entry)? {
+            Identity::Kept { replica: true } => {
+                replicas.insert(number);
+            }
+            Identity::Kept { replica: false } => {}
+            Identity::Lost(why) => {
+                problems.push(NodeProblem::new(entry.addr, why));
                 continue;
             }
+        }
+        let dir = match cluster.node(entry.addr.port)? {
+            Some(dir) => dir,
             None => cluster.make_node(entry.addr.port)?,
         };
-        let read = |file: &str| {
-            dir.read(file, 16 << 20)
-                .map_err(Error::io("read", &path.join(file)))
-        };
-        match (read("nodes.conf")?, &entry.id) {
-            // An empty nodes.conf is no error to the server: it invents a new identity.
-            (None, Some(_)) if manifest.formed => {
-                problems.push(NodeProblem::new(node.addr, "its nodes.conf is gone"));
-            }
-            (Some(bytes), Some(_)) if manifest.formed && bytes.is_empty() => {
-                problems.push(NodeProblem::new(node.addr, "its nodes.conf is empty"));
-            }
-            (Some(bytes), Some(id)) if manifest.formed => {
-                let lines = parse_nodes(&String::from_utf8_lossy(&bytes));
-                match lines
-                    .as_ref()
-                    .map(|lines| lines.iter().find(|line| line.flags.myself))
-                {
-                    Ok(Some(line)) if line.id == *id => {
-                        if matches!(line.role, Role::Replica { .. }) {
-                            replicas.insert(number);
-                        }
-                    }
-                    Ok(Some(line)) => problems.push(NodeProblem::new(
-                        node.addr,
-                        format!(
-                            "its nodes.conf is that of node {}, not {}",
-                            line.id.short(),
-                            id.short()
-                        ),
-                    )),
-                    Ok(None) => problems.push(NodeProblem::new(
-                        node.addr,
-                        "its nodes.conf names no node as itself",
-                    )),
-                    Err(why) => problems.push(NodeProblem::new(
-                        node.addr,
-                        format!("its nodes.conf is damaged: {why}"),
-                    )),
-                }
-            }
-            _ => {}
-        }
-        if read("redis.conf")?.is_none() {
+        let path = cluster.node_path(entry.addr.port);
+        let conf = dir
+            .read("redis.conf", 1 << 20)
+            .map_err(Error::io("read redis.conf in", &path))?;
+        // One that a power cut has emptied is made anew: the server would start on its defaults.
+        if !conf.is_some_and(|conf| is_redis_conf(&conf, entry.addr)) {
             let title = format!("rcluster:{}/{}", context.name, number + 1);
             let conf = redis_conf(&manifest.spec, entry.addr, binary.capabilities(), &title);
-            dir.write_new("redis.conf", conf.as_bytes())
+            dir.write("redis.conf", conf.as_bytes())
                 .map_err(Error::io("write redis.conf in", &path))?;
         }
     }
@@ -294,6 +381,55 @@ pub(super) fn prepare(
     Ok(first.into_iter().chain(last).collect())
 }
 
+/// As whom a node would start.
+enum Identity {
+    /// As who it was, or as nobody known yet.
+    Kept { replica: bool },
+    /// As somebody else: why.
+    Lost(String),
+}
+
+/// Reads a dead node's `nodes.conf`. A server that finds none, or an empty one, invents a new
+/// identity without a word; that is right only for a node that has never been anybody.
+fn identity(cluster: &Cluster, manifest: &Manifest, entry: &NodeEntry) -> Result<Identity> {
+    let port = entry.addr.port;
+    let path = cluster.node_path(port);
+    let lost = |why: String| Ok(Identity::Lost(why));
+    let has_been =
+        manifest.formed || cluster.has_data(port, &DataNames::of(&manifest.spec.directives))?;
+    let Some(dir) = cluster.node(port)? else {
+        return if has_been {
+            lost(format!("{} is gone", path.display()))
+        } else {
+            Ok(Identity::Kept { replica: false })
+        };
+    };
+    let text = dir
+        .read("nodes.conf", 16 << 20)
+        .map_err(Error::io("read nodes.conf in", &path))?;
+    let text = match text {
+        Some(text) if !text.is_empty() => String::from_utf8_lossy(&text).into_owned(),
+        _ if !has_been => return Ok(Identity::Kept { replica: false }),
+        Some(_) => return lost("its nodes.conf is empty".into()),
+        None => return lost("its nodes.conf is gone".into()),
+    };
+    let lines = match parse_nodes(&text) {
+        Ok(lines) => lines,
+        Err(why) => return lost(format!("its nodes.conf is damaged: {why}")),
+    };
+    match (lines.into_iter().find(|line| line.flags.myself), &entry.id) {
+        (None, _) => lost("its nodes.conf names no node as itself".into()),
+        (Some(line), Some(id)) if line.id != *id => lost(format!(
+            "its nodes.conf is that of node {}, not {}",
+            line.id.short(),
+            id.short()
+        )),
+        (Some(line), _) => Ok(Identity::Kept {
+            replica: matches!(line.role, Role::Replica { .. }),
+        }),
+    }
+}
+
 /// Refuses to start a primary that has forgotten its data while replicas of it still have theirs:
 /// they would copy the emptiness.
 async fn refuse_to_wipe(
@@ -302,73 +438,90 @@ async fn refuse_to_wipe(
     fleet: &mut Fleet,
     dead: &[usize],
 ) -> Result<()> {
-    if !manifest.spec.ephemeral || dead.len() == fleet.nodes.len() {
+    if dead.len() == fleet.nodes.len() {
         return Ok(());
     }
-    let views: Vec<Option<View>> = fleet
-        .views(ANSWER_LIMIT)
-        .await
-        .into_iter()
-        .map(Result::ok)
-        .collect();
-    let mut problems = Vec::new();
+    let mut forgetful = Vec::new();
     for &number in dead {
+        // By the node's own redis.conf: CONFIG REWRITE may have changed it.
+        if !persists(&user_conf(cluster, manifest, &[number])?) {
+            forgetful.push(number);
+        }
+    }
+    if forgetful.is_empty() {
+        return Ok(());
+    }
+    let looks = fleet.views().await;
+    let mut problems = Vec::new();
+    for number in forgetful {
         let Some(entry) = manifest.nodes.get(number) else {
             continue;
         };
-        let follows = |view: &&View| {
+        let is_its_replica = |view: &View| {
             view.myself().is_some_and(
                 |line| matches!(&line.role, Role::Replica { of } if Some(of) == entry.id.as_ref()),
             )
         };
-        if views.iter().flatten().any(|view| follows(&view)) {
-            problems.push(NodeProblem::new(
-                entry.addr,
-                "its replica has not taken its place",
+        if looks.iter().flatten().any(is_its_replica) {
+            problems.push(format!(
+                "{}, whose replica has not taken its place",
+                entry.addr
+            ));
+        }
+    }
+    for (node, look) in fleet.nodes.iter().zip(&looks) {
+        if node.runs() && look.is_err() {
+            problems.push(format!(
+                "a node whose replica {} may be, which does not answer",
+                node.addr
             ));
         }
     }
     if problems.is_empty() {
         return Ok(());
     }
-    let names: Vec<&str> = problems
-        .iter()
-        .map(|problem| problem.node.as_str())
-        .collect();
     Err(Error::Unsafe {
         message: format!(
-            "{} would come back empty, and its replica would copy that (cluster \"{}\" is ephemeral)",
-            names.join(", "),
-            cluster.name()
+            "cluster \"{}\" persists nothing: started now, a primary would come back empty, and its replica would copy that ({})",
+            cluster.name(),
+            problems.join("; ")
         ),
-        hint: "wait until the replica has been promoted (`rcluster status`), then run this again"
+        hint: "wait until the replica has been promoted (`{rcluster} status`), then run this again"
             .into(),
     })
 }
 
-/// The answer of a verb that leaves the nodes running.
+/// The answer of a verb that leaves the nodes running. Ids that were learned are recorded.
 pub(super) async fn answer(
     context: &Context,
     cluster: &Cluster,
-    manifest: &Manifest,
+    manifest: &mut Manifest,
     mut fleet: Fleet,
     views: Option<Vec<View>>,
     changed: bool,
 ) -> Result<Answer> {
-    let views: Vec<Option<View>> = match views {
-        Some(views) => views.into_iter().map(Some).collect(),
-        None => fleet
-            .views(ANSWER_LIMIT)
-            .await
-            .into_iter()
-            .map(Result::ok)
-            .collect(),
+    let views: Vec<Option<View>> = if let Some(views) = views {
+        views.into_iter().map(Some).collect()
+    } else {
+        let looks = fleet.views().await;
+        looks.into_iter().map(Result::ok).collect()
     };
+    let mut learned = false;
+    for (entry, view) in manifest.nodes.iter_mut().zip(&views) {
+        let id = view
+            .as_ref()
+            .and_then(View::myself)
+            .map(|line| line.id.clone());
+        if id.is_some() && entry.id != id {
+            entry.id = id;
+            learned = true;
+        }
+    }
+    if learned {
+        cluster.write_manifest(manifest)?;
+    }
     let mut answer = Answer::new(cluster, manifest, &fleet, &views);
     answer.changed = changed;
     answer.elapsed = context.began.elapsed();
     Ok(answer)
 }
-
-/// Keeps the lock's type in one place for those who only hold it.
-pub(super) type Held = (Cluster, Lock);

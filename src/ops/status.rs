@@ -34,7 +34,7 @@ pub async fn status(context: &Context) -> Result<Answer> {
     let (states, looks): (Vec<ProcessState>, Vec<Result<View, String>>) = looks.into_iter().unzip();
 
     let problems = if manifest.formed {
-        missing(&expected(&fleet, &manifest, true), &looks)
+        missing(&expected(&fleet, &manifest), &looks)
     } else {
         let names = fleet.names().into_iter();
         names
@@ -63,7 +63,13 @@ pub async fn status(context: &Context) -> Result<Answer> {
         answer.problems.push(NodeProblem::new(&manifest.name, text));
     }
     answer.state = match journal.as_ref().map(Journal::is_forming) {
-        _ if fleet.nodes.iter().all(|node| !node.runs()) => State::Stopped,
+        _ if fleet
+            .nodes
+            .iter()
+            .all(|node| matches!(node.life, Life::Dead)) =>
+        {
+            State::Stopped
+        }
         _ if manifest.formed && answer.problems.is_empty() => State::Ok,
         _ if manifest.formed => State::Degraded,
         Some(true) => State::Forming,
@@ -100,9 +106,7 @@ async fn look(node: &mut Node, seven: bool) -> (ProcessState, Result<View, Strin
         Err(Fault::Silent) => (ProcessState::Hung, Err("does not answer".into())),
         // It may have died since it was looked for.
         Err(_) if node.has_ended().is_some() => dead(node.addr).await,
-        Err(fault @ Fault::Unreachable(_)) if fault.to_string().contains("not ours") => {
-            (ProcessState::Foreign, Err(fault.to_string()))
-        }
+        Err(fault @ Fault::Foreign(_)) => (ProcessState::Foreign, Err(fault.to_string())),
         Err(fault) => (ProcessState::Running, Err(fault.to_string())),
     }
 }
@@ -110,6 +114,11 @@ async fn look(node: &mut Node, seven: bool) -> (ProcessState, Result<View, Strin
 /// A node without a process: does somebody else sit on its port?
 async fn dead(addr: NodeAddr) -> (ProcessState, Result<View, String>) {
     let socket = SocketAddr::new(addr.host, addr.port);
+    if TcpStream::connect_timeout(&socket, Duration::from_millis(100)).is_err() {
+        return (ProcessState::Dead, Err("does not run".into()));
+    }
+    // The port of a process that is just ending is held until its last thread has ended too.
+    super::wait::moment(Duration::from_millis(30)).await;
     if TcpStream::connect_timeout(&socket, Duration::from_millis(100)).is_err() {
         return (ProcessState::Dead, Err("does not run".into()));
     }

@@ -8,7 +8,8 @@ use super::wait::Patience;
 use crate::cluster::{Role, parse_nodes};
 use crate::error::{Error, NodeProblem, Result};
 use crate::event::{Event, Events};
-use crate::store::{Cluster, Manifest};
+use crate::store::{Cluster, Manifest, Processes};
+use crate::sys::process::working_below;
 
 /// How long a node may take to end by itself: longer than the servers' `shutdown-timeout` of 10 s,
 /// for which a primary waits for a replica that lags.
@@ -60,15 +61,27 @@ pub(super) async fn stop_locked(
 ) -> Result<Stopped> {
     let fleet = Fleet::observe(cluster, manifest, knows_seven(manifest))?;
     fleet.refuse_elsewhere()?;
+    if cluster.processes()?.is_none() {
+        refuse_unrecorded(cluster)?;
+    }
     let names = fleet.names();
     let pids: Vec<Option<i32>> = fleet.nodes.iter().map(super::fleet::Node::pid).collect();
     let running = pids.iter().flatten().count();
     if running > 0 {
         context.events.emit(Event::Stopping { nodes: running });
     }
+    if running > 0 {
+        // Told to end, a node may look alive for a while: whoever comes after us shall know.
+        let mut processes = cluster.processes()?.unwrap_or_default();
+        processes.stopping = true;
+        record(cluster, &processes)?;
+    }
     let first = replicas(cluster, manifest);
     let patience = context.patience("all nodes to end");
     let results = end_all(fleet, &first, grace, &patience, &context.events).await?;
+    if running > 0 {
+        record(cluster, &Processes::default())?;
+    }
     Ok(Stopped {
         name: context.name.to_string(),
         changed: running > 0,
@@ -79,6 +92,35 @@ pub(super) async fn stop_locked(
             .zip(results)
             .map(|((name, pid), result)| (name, pid, result))
             .collect(),
+    })
+}
+
+/// Writes down what is known of processes. A full disk is no reason not to stop them.
+fn record(cluster: &Cluster, processes: &Processes) -> Result<()> {
+    match cluster.write_processes(processes) {
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::StorageFull => Ok(()),
+        other => other,
+    }
+}
+
+/// Refuses to call a cluster stopped whose records are lost while processes work in its directory:
+/// without a record nothing proves that they are ours to end.
+fn refuse_unrecorded(cluster: &Cluster) -> Result<()> {
+    let users = working_below(cluster.path()).map_err(|source| Error::Io {
+        what: "read /proc".into(),
+        source,
+    })?;
+    let Some((pid, name)) = users.first() else {
+        return Ok(());
+    };
+    Err(Error::Unsafe {
+        message: format!(
+            "{} processes work in {}, beginning with pid {pid} ({name}), and there is no record that they are ours",
+            users.len(),
+            cluster.path().display()
+        ),
+        hint: "end them yourself if they are its servers: their titles end in rcluster:NAME/INDEX"
+            .into(),
     })
 }
 

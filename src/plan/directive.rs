@@ -5,7 +5,6 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::printable;
 use crate::error::{Error, Result};
 
 /// One configuration directive, written as `redis.conf` has it: `name value…`.
@@ -35,10 +34,8 @@ impl Directive {
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
         {
-            return Err(format!(
-                "\"{}\" is no directive's name",
-                printable(&name, 40)
-            ));
+            // Not repeated: it may be a password that lost its place.
+            return Err("it begins with something that is no directive's name".into());
         }
         if value.chars().any(|c| c == '\n' || c == '\r' || c == '\0') {
             return Err(format!(
@@ -156,7 +153,26 @@ fn refusal(name: &str) -> Option<&'static str> {
     })
 }
 
+/// Whether a value can name a file in a node's directory that is not one of ours.
+fn is_data_name(value: &str) -> bool {
+    let name = value.trim_matches(['"', '\'']);
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    !name.is_empty()
+        && name.bytes().all(plain)
+        && ![".", "..", "redis.conf", "nodes.conf", "server.log"].contains(&name)
+}
+
 fn allowed(directive: Directive, source: &str) -> Result<Directive> {
+    let names_data = ["appenddirname", "appendfilename", "dbfilename"].contains(&directive.name());
+    if names_data && !is_data_name(directive.value()) {
+        return Err(Error::usage(
+            format!(
+                "{source} gives {} a value that is no plain file name",
+                directive.name()
+            ),
+            "use letters, digits, dots, hyphens and underscores",
+        ));
+    }
     match refusal(directive.name()) {
         None => Ok(directive),
         Some(why) => Err(Error::usage(
@@ -171,7 +187,7 @@ pub fn parse_set(text: &str) -> Result<Directive> {
     let hint = "pass --set DIRECTIVE=VALUE, such as --set maxmemory=100mb";
     let (name, value) = text
         .split_once('=')
-        .ok_or_else(|| Error::usage(format!("--set {} has no =", printable(text, 60)), hint))?;
+        .ok_or_else(|| Error::usage("--set needs a = between a directive and its value", hint))?;
     let directive =
         Directive::new(name, value).map_err(|why| Error::usage(format!("--set: {why}"), hint))?;
     allowed(directive, "--set")

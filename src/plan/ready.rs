@@ -54,8 +54,6 @@ pub struct Expected {
     pub ids: Vec<Option<NodeId>>,
     /// Primaries with slots and replicas of each, if the shape matters.
     pub shape: Option<(usize, usize)>,
-    /// Which nodes are dead and may stay so (`wait --for serving`); empty for *ready*.
-    pub absent: BTreeSet<usize>,
 }
 
 /// What each node lacks for the cluster to be ready; empty when it is.
@@ -67,7 +65,6 @@ pub fn missing(expected: &Expected, views: &[Result<View, String>]) -> Vec<NodeP
     let mut problems: Vec<Vec<String>> = Vec::new();
     for (number, view) in views.iter().enumerate() {
         problems.push(match view {
-            _ if expected.absent.contains(&number) => Vec::new(),
             Err(why) => vec![why.clone()],
             Ok(view) => alone(expected, number, view, &names),
         });
@@ -123,14 +120,6 @@ fn alone(
             .cloned()
             .unwrap_or_else(|| format!("unknown node {}", id.short()))
     };
-    let living = |id: &NodeId| {
-        let number = expected
-            .ids
-            .iter()
-            .position(|known| known.as_ref() == Some(id));
-        number.is_none_or(|number| !expected.absent.contains(&number))
-    };
-
     match (
         view.myself(),
         expected.ids.get(number).and_then(Option::as_ref),
@@ -174,7 +163,7 @@ fn alone(
     let listed = |test: &dyn Fn(&NodeLine) -> bool| -> Vec<String> {
         view.nodes
             .iter()
-            .filter(|node| living(&node.id) && test(node))
+            .filter(|node| test(node))
             .map(|node| name(&node.id))
             .collect()
     };
@@ -205,7 +194,6 @@ fn alone(
         role: Role::Replica { of },
         ..
     }) = view.myself()
-        && living(of)
     {
         if !view.replication.replica || !view.replication.link_up {
             problems.push(format!("is not in sync with {}", name(of)));
@@ -213,16 +201,12 @@ fn alone(
             problems.push(format!("copies the data of {}", name(of)));
         }
     }
-    problems.extend(unlisted(view, &living, &name));
+    problems.extend(unlisted(view, &name));
     problems
 }
 
 /// Which nodes `CLUSTER SLOTS` and `CLUSTER SHARDS` leave out: clients would not find them.
-fn unlisted(
-    view: &View,
-    living: &dyn Fn(&NodeId) -> bool,
-    name: &dyn Fn(&NodeId) -> String,
-) -> Vec<String> {
+fn unlisted(view: &View, name: &dyn Fn(&NodeId) -> String) -> Vec<String> {
     let owners: BTreeSet<&NodeId> = view
         .nodes
         .iter()
@@ -244,7 +228,6 @@ fn unlisted(
     let absent: Vec<String> = view
         .nodes
         .iter()
-        .filter(|node| living(&node.id))
         .filter(|node| match &node.role {
             Role::Replica { of } => owners.contains(of) && !listed.contains(&(of, &node.id)),
             Role::Primary => owners.contains(&node.id) && !listed.contains(&(&node.id, &node.id)),
@@ -255,9 +238,11 @@ fn unlisted(
         problems.push(format!("does not list {} in CLUSTER SLOTS", some(&absent)));
     }
     if let Some(shards) = &view.shards {
-        let offline: Vec<String> = shards
+        let online = |id: &NodeId| shards.iter().any(|node| node.online && node.id == *id);
+        let offline: Vec<String> = view
+            .nodes
             .iter()
-            .filter(|node| !node.online && living(&node.id))
+            .filter(|node| !node.flags.handshake && !online(&node.id))
             .map(|node| name(&node.id))
             .collect();
         if !offline.is_empty() {
@@ -445,12 +430,13 @@ mod tests {
         }
     }
 
+    type Change = fn(&mut Vec<Result<View, String>>);
+
     fn check(change: impl FnOnce(&mut Vec<Result<View, String>>)) -> Vec<String> {
         let expected = Expected {
             names: vec!["A".into(), "B".into(), "C".into()],
             ids: "abc".chars().map(|c| Some(id(c))).collect(),
             shape: None,
-            absent: BTreeSet::new(),
         };
         let mut views: Vec<_> = "abc".chars().map(|c| Ok(view(c))).collect();
         change(&mut views);
@@ -471,7 +457,7 @@ mod tests {
 
     #[test]
     fn each_condition_of_the_contract_is_checked_on_each_node() {
-        let cases: [(&str, fn(&mut Vec<Result<View, String>>)); 17] = [
+        let cases: [(&str, Change); 17] = [
             ("C no answer", |v| v[2] = Err("no answer".into())),
             ("B cluster_state is fail", |v| of(v, 1).info.ok = false),
             ("B 16383 of 16384 slots", |v| {
@@ -532,8 +518,9 @@ mod tests {
         let found = check(|v| of(v, 1).nodes[0].config_epoch = 7);
         assert_eq!(found, ["B sees A otherwise than A does"]);
         let found = check(|v| {
-            v.iter_mut()
-                .for_each(|view| view.as_mut().expect("view").nodes[0].config_epoch = 2);
+            for view in v.iter_mut() {
+                view.as_mut().expect("view").nodes[0].config_epoch = 2;
+            }
         });
         assert_eq!(found, ["A sees A, B share config epoch 2"]);
         let found = check(|v| of(v, 2).nodes[0].slots[0] = SlotRange::new(0, 8190).expect("range"));
@@ -547,7 +534,6 @@ mod tests {
                 names: vec!["A".into(), "B".into(), "C".into()],
                 ids: vec![None; 3],
                 shape: Some(shape),
-                absent: BTreeSet::new(),
             };
             let views: Vec<_> = "abc".chars().map(|c| Ok(view(c))).collect();
             missing(&expected, &views).len()

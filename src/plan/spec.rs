@@ -3,7 +3,6 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -79,11 +78,6 @@ impl ClusterSpec {
     /// How many nodes the shape has.
     pub fn node_count(&self) -> usize {
         self.primaries * (self.replicas + 1)
-    }
-
-    /// The node timeout as a duration.
-    pub fn node_timeout(&self) -> Duration {
-        Duration::from_millis(self.node_timeout_ms)
     }
 
     /// Refuses shapes that cannot work, before anything is touched.

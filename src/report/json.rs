@@ -25,7 +25,7 @@ pub(super) fn answer(shown: &Shown) -> String {
 }
 
 /// The document of a failure.
-pub(super) fn failure(error: &Error) -> String {
+pub(super) fn failure(error: &Error, program: &str) -> String {
     let mut message = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
@@ -34,8 +34,7 @@ pub(super) fn failure(error: &Error) -> String {
     }
     let problem = |NodeProblem { node, message, log }: &NodeProblem| json!({ "node": node, "message": message, "log": log });
     let nodes: Vec<Value> = error.nodes().iter().map(problem).collect();
-    let error =
-        json!({ "code": error.code(), "message": message, "hint": error.hint(), "nodes": nodes });
+    let error = json!({ "code": error.code(), "message": message, "hint": super::hint(error, program), "nodes": nodes });
     line(&json!({ "schema_version": SCHEMA_VERSION, "ok": false, "error": error }))
 }
 

@@ -14,8 +14,10 @@ use crate::error::Error;
 use crate::ops::{Answer, Cleaned, Listed, Planned, Stopped};
 
 /// How this run speaks.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Report {
+    /// The program with the options that name the cluster, for hints: `rcluster -n other`.
+    pub program: String,
     /// One JSON document instead of text.
     pub json: bool,
     /// Nothing but the answer.
@@ -60,9 +62,9 @@ impl Report {
         out.flush()?;
         if !self.json
             && !self.quiet
-            && let Some(hint) = text::next(shown)
+            && let Some(hint) = text::next(shown, &self.program)
         {
-            self.say(&format!("{} {hint}", self.err.dim("next:")));
+            self.say(&hint);
         }
         Ok(())
     }
@@ -70,11 +72,18 @@ impl Report {
     /// Writes a failure to standard error.
     pub fn failure(&self, error: &Error) {
         let text = if self.json {
-            json::failure(error)
+            json::failure(error, &self.program)
         } else {
-            text::failure(error, self.err)
+            text::failure(error, self.err, &self.program)
         };
         self.say(text.trim_end());
+    }
+
+    /// Writes help or a version to standard output.
+    pub fn help(&self, text: &str) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes())?;
+        out.flush()
     }
 
     /// Writes a line to standard error. That nobody reads it is no reason to fail.
@@ -90,4 +99,9 @@ impl Report {
         let mut line = String::new();
         io::stdin().read_line(&mut line).is_ok() && matches!(line.trim(), "y" | "Y" | "yes" | "Yes")
     }
+}
+
+/// An error's hint, with `program` for the program.
+fn hint(error: &Error, program: &str) -> Option<String> {
+    Some(error.hint()?.replace("{rcluster}", program))
 }

@@ -18,6 +18,11 @@ impl Style {
         }
     }
 
+    /// Whether colours are used.
+    pub fn paints(self) -> bool {
+        self.paints
+    }
+
     fn paint(self, code: &str, text: &str) -> String {
         if self.paints {
             format!("\x1b[{code}m{text}\x1b[0m")

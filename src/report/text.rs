@@ -29,24 +29,23 @@ pub(super) fn answer(shown: &Shown, style: Style) -> String {
 }
 
 /// What to do next, where that is not plain.
-pub(super) fn next(shown: &Shown) -> Option<String> {
+pub(super) fn next(shown: &Shown, program: &str) -> Option<String> {
     match shown {
         Shown::Started(answer) if answer.state == State::Unformed => {
-            Some(format!("rcluster{} create", option(answer)))
+            Some(format!("next: {program} create"))
         }
-        Shown::Started(answer) | Shown::Formed(answer) => Some(client_command(answer)?),
+        Shown::Formed(answer) if answer.changed => Some(format!(
+            "ready after {}; next: {}",
+            seconds(answer.elapsed),
+            client_command(answer)?
+        )),
+        Shown::Started(answer) | Shown::Formed(answer) => {
+            Some(format!("next: {}", client_command(answer)?))
+        }
         Shown::Cleaned(cleaned) if !cleaned.left.is_empty() => {
-            Some("move these files away before the next start".into())
+            Some("next: move these files away before the next start".into())
         }
         _ => None,
-    }
-}
-
-fn option(answer: &Answer) -> String {
-    if answer.name == "default" {
-        String::new()
-    } else {
-        format!(" -n {}", answer.name)
     }
 }
 
@@ -143,9 +142,6 @@ fn formed(out: &mut String, answer: &Answer, style: Style) {
         out,
         &style.good(&format!("[OK] All {SLOT_COUNT} slots covered.")),
     );
-    if answer.changed {
-        push(out, &format!("Ready after {}.", seconds(answer.elapsed)));
-    }
 }
 
 fn dry_run(out: &mut String, planned: &Planned) {
@@ -404,7 +400,7 @@ fn clean(out: &mut String, cleaned: &Cleaned) {
 }
 
 /// A failure: one sentence, its causes, what each node lacks, a hint.
-pub(super) fn failure(error: &Error, style: Style) -> String {
+pub(super) fn failure(error: &Error, style: Style, program: &str) -> String {
     let mut out = String::new();
     push(&mut out, &format!("{} {error}", style.bad("error:")));
     let mut source = std::error::Error::source(error);
@@ -418,7 +414,7 @@ pub(super) fn failure(error: &Error, style: Style) -> String {
             push(&mut out, &style.dim(&format!("    | {line}")));
         }
     }
-    if let Some(hint) = error.hint() {
+    if let Some(hint) = super::hint(error, program) {
         push(&mut out, &format!("{} {hint}", style.warn("hint:")));
     }
     out

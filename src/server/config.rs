@@ -61,6 +61,20 @@ pub fn user_value(conf: &str, name: &str) -> Option<String> {
     })
 }
 
+/// Whether a node's `redis.conf` is whole enough to start it as the node at `addr`.
+pub fn is_redis_conf(conf: &[u8], addr: NodeAddr) -> bool {
+    let conf = String::from_utf8_lossy(conf);
+    let is = |name: &str, value: &str| last_value(&conf, name).as_deref() == Some(value);
+    is("port", &addr.port.to_string()) && is("cluster-enabled", "yes")
+}
+
+/// Whether a node with the text `conf` of a `redis.conf` keeps its data over a restart.
+pub fn persists(conf: &str) -> bool {
+    let value = |name| last_value(conf, name).unwrap_or_default();
+    value("appendonly").eq_ignore_ascii_case("yes")
+        || !value("save").trim_matches(['"', '\'']).is_empty()
+}
+
 /// The `redis.conf` of one node. `title` is what `ps` shows: `rcluster:default/1`.
 pub fn redis_conf(
     spec: &ClusterSpec,

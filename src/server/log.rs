@@ -1,6 +1,22 @@
 //! The end of a server's log, for people who ask why it died.
 
+use std::io;
+use std::path::Path;
+
 use crate::cluster::printable;
+use crate::sys::dir::Dir;
+
+/// How much of a log's end is read.
+const LOG_END: u64 = 64 << 10;
+
+/// The end of the log at `path`; not through a link, and without waiting if it is a pipe.
+pub fn log_end(path: &Path) -> io::Result<Vec<u8>> {
+    let (dir, name) = path
+        .parent()
+        .zip(path.file_name())
+        .ok_or(io::ErrorKind::InvalidInput)?;
+    Dir::open(dir)?.read_end(name, LOG_END)
+}
 
 /// The last `lines` lines of the log's end, fit for a terminal.
 pub fn tail(log_end: &[u8], lines: usize) -> Vec<String> {
@@ -16,7 +32,7 @@ pub fn tail(log_end: &[u8], lines: usize) -> Vec<String> {
 }
 
 /// What a log's end says about the reason of a death, in one line.
-pub fn fatal_lines(log_end: &[u8]) -> Option<String> {
+pub fn fatal_line(log_end: &[u8]) -> Option<String> {
     let lines = tail(log_end, 20);
     let is_reason = |line: &&String| {
         [
@@ -61,17 +77,17 @@ mod tests {
     fn the_reason_of_a_death_is_found() {
         let port = b"1:C 1 Jan 2026 00:00:00.000 # oO0Oo\n1:M 1 Jan 2026 00:00:00.000 # Failed listening on port 30001 (TCP), aborting.\n";
         assert_eq!(
-            fatal_lines(port).as_deref(),
+            fatal_line(port).as_deref(),
             Some("Failed listening on port 30001 (TCP), aborting.")
         );
         let config = b"\n*** FATAL CONFIG FILE ERROR (Redis 7.0.15) ***\nReading the configuration file, at line 3\n>>> 'nonsense 1'\nBad directive or wrong number of arguments\n";
         assert_eq!(
-            fatal_lines(config).as_deref(),
+            fatal_line(config).as_deref(),
             Some(
                 "Reading the configuration file, at line 3 >>> 'nonsense 1' Bad directive or wrong number of arguments"
             )
         );
-        assert_eq!(fatal_lines(b""), None);
+        assert_eq!(fatal_line(b""), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::net::{IpAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::ops::RangeInclusive;
 
 use crate::error::NodeProblem;
@@ -40,6 +40,8 @@ pub struct PortsWish {
     pub cluster_port: bool,
     /// The kernel's range for outgoing connections.
     pub ephemeral: RangeInclusive<u16>,
+    /// Ports of other clusters of the home, running or not: `auto` leaves them alone.
+    pub taken: BTreeSet<u16>,
     /// Where `auto` begins to look: random, so that two homes rarely collide.
     pub random: u64,
 }
@@ -107,13 +109,15 @@ pub fn reserve(wish: &PortsWish) -> Result<Ports, PortsError> {
         (PortChoice::Auto, PortChoice::Base(bus)) if wish.cluster_port => {
             let bus = explicit(bus, count, "--bus-port")?;
             let client = places(wish, count, count)
-                .find(|client| !client.overlaps(&bus.ports()) && is_free(wish.host, *client))
+                .find(|client| !client.overlaps(&bus.ports()) && is_free(wish, *client))
                 .ok_or_else(nothing_free)?;
             (client, bus)
         }
         (PortChoice::Auto, bus) => auto_both(wish, count, bus)?,
     };
-    let conflicts = conflicts(wish.host, client, bus);
+    let named = |block: Block, what| block.ports().map(move |port| (port, what));
+    let all = named(client, "client port").chain(named(bus, "bus port"));
+    let conflicts = conflicts(wish.host, all);
     if !conflicts.is_empty() {
         return Err(PortsError::InUse(conflicts));
     }
@@ -134,11 +138,34 @@ pub fn reserve(wish: &PortsWish) -> Result<Ports, PortsError> {
     })
 }
 
+/// Refuses explicit ports that fit no machine: beyond the last port, or overlapping.
+pub fn check(client: PortChoice, bus: PortChoice, nodes: usize) -> Result<(), PortsError> {
+    let count = u16::try_from(nodes).expect("a cluster has at most 1000 nodes");
+    let block = |choice, option| match choice {
+        PortChoice::Base(base) => explicit(base, count, option).map(Some),
+        PortChoice::Auto => Ok(None),
+    };
+    match (block(client, "--port")?, block(bus, "--bus-port")?) {
+        (Some(client), Some(bus)) => refuse_overlap(client, bus),
+        _ => Ok(()),
+    }
+}
+
+fn refuse_overlap(client: Block, bus: Block) -> Result<(), PortsError> {
+    if bus.overlaps(&client.ports()) {
+        return Err(PortsError::Impossible(
+            format!("bus ports {bus} and client ports {client} overlap"),
+            "pass another --bus-port, or leave it out".into(),
+        ));
+    }
+    Ok(())
+}
+
 fn nothing_free() -> PortsError {
-    PortsError::Impossible(
-        "there is no block of free ports for so many nodes".into(),
-        "name one with --port BASE, or start fewer nodes".into(),
-    )
+    PortsError::InUse(vec![NodeProblem::new(
+        "auto",
+        "found no block of free ports for so many nodes",
+    )])
 }
 
 fn explicit(base: u16, count: u16, option: &str) -> Result<Block, PortsError> {
@@ -158,12 +185,7 @@ fn explicit_bus(wish: &PortsWish, client: Block, base: u16) -> Result<Block, Por
             "leave --bus-port out, or take a server from 7.0 on".into(),
         ));
     }
-    if bus.overlaps(&client.ports()) {
-        return Err(PortsError::Impossible(
-            format!("bus ports {bus} and client ports {client} overlap"),
-            "pass another --bus-port, or leave it out".into(),
-        ));
-    }
+    refuse_overlap(client, bus)?;
     Ok(bus)
 }
 
@@ -187,7 +209,7 @@ fn auto_bus(wish: &PortsWish, client: Block) -> Result<Block, PortsError> {
         .first
         .checked_add(NEAR_OFFSET)
         .and_then(|first| Block::new(first, client.count));
-    let fit = |block: &Block| !block.overlaps(&client.ports()) && is_free(wish.host, *block);
+    let fit = |block: &Block| !block.overlaps(&client.ports()) && is_free(wish, *block);
     let outside = |block: &Block| !block.overlaps(&wish.ephemeral);
     near.into_iter()
         .chain(places(wish, client.count, client.count))
@@ -228,7 +250,7 @@ fn auto_both(wish: &PortsWish, count: u16, bus: PortChoice) -> Result<(Block, Bl
             .filter_map(both)
             .filter(|(_, bus)| !bus.overlaps(&wish.ephemeral))
             .chain(places_inside(wish, count).filter_map(both))
-            .find(|(client, bus)| is_free(wish.host, *client) && is_free(wish.host, *bus))
+            .find(|(client, bus)| is_free(wish, *client) && is_free(wish, *bus))
             .ok_or_else(nothing_free);
     }
     // One stretch, client ports first: it is easier to find, and to see in `ss`.
@@ -247,7 +269,7 @@ fn auto_both(wish: &PortsWish, count: u16, bus: PortChoice) -> Result<(Block, Bl
     };
     places(wish, 2 * count, 2 * count)
         .chain(places_inside(wish, 2 * count))
-        .find(|block| is_free(wish.host, *block))
+        .find(|block| is_free(wish, *block))
         .map(halves)
         .ok_or_else(nothing_free)
 }
@@ -283,34 +305,38 @@ fn spread(
     })
 }
 
-fn is_free(host: IpAddr, block: Block) -> bool {
+fn is_free(wish: &PortsWish, block: Block) -> bool {
+    if block.ports().any(|port| wish.taken.contains(&port)) {
+        return false;
+    }
     // All held until the last is tested: the servers will hold them all at once too.
     block
         .ports()
-        .map(|port| TcpListener::bind((host, port)))
+        .map(|port| TcpListener::bind((wish.host, port)))
         .collect::<Result<Vec<_>, _>>()
         .is_ok()
 }
 
-/// Every port that cannot be bound, with its holder where that can be seen.
-fn conflicts(host: IpAddr, client: Block, bus: Block) -> Vec<NodeProblem> {
+/// Each of `ports`, with what it is for, that cannot be bound; with its holder where that can be seen.
+pub fn conflicts(
+    host: IpAddr,
+    ports: impl IntoIterator<Item = (u16, &'static str)>,
+) -> Vec<NodeProblem> {
+    // All held until the last is tested: the servers will hold them all at once too.
     let mut held = Vec::new();
     let mut problems = Vec::new();
-    let mut seen = BTreeSet::new();
-    for (block, what) in [(client, "client port"), (bus, "bus port")] {
-        for port in block.ports().filter(|port| seen.insert(*port)) {
-            match TcpListener::bind((host, port)) {
-                Ok(listener) => held.push(listener),
-                Err(error) => {
-                    let why = match (error.kind(), sockets::holder(port)) {
-                        (std::io::ErrorKind::AddrInUse, Some(holder)) => {
-                            format!("{what} is held by {holder}")
-                        }
-                        (std::io::ErrorKind::AddrInUse, None) => format!("{what} is in use"),
-                        _ => format!("{what} cannot be bound: {error}"),
-                    };
-                    problems.push(NodeProblem::new(std::net::SocketAddr::new(host, port), why));
-                }
+    for (port, what) in ports {
+        match TcpListener::bind((host, port)) {
+            Ok(listener) => held.push(listener),
+            Err(error) => {
+                let why = match (error.kind(), sockets::holder(port)) {
+                    (std::io::ErrorKind::AddrInUse, Some(holder)) => {
+                        format!("{what} is held by {holder}")
+                    }
+                    (std::io::ErrorKind::AddrInUse, None) => format!("{what} is in use"),
+                    _ => format!("{what} cannot be bound: {error}"),
+                };
+                problems.push(NodeProblem::new(SocketAddr::new(host, port), why));
             }
         }
     }
@@ -330,6 +356,7 @@ mod tests {
             bus: bus.parse().expect("choice"),
             cluster_port: true,
             ephemeral: 32768..=60999,
+            taken: BTreeSet::new(),
             random: 7,
         }
     }

@@ -1,8 +1,10 @@
 //! What a verb is about to do: there while it works, and after it was killed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+
+use crate::cluster::NodeId;
 
 /// Unfinished work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +15,10 @@ pub struct Journal {
     pub work: Work,
     /// Directives that have values of ours while we work, and the user's values to put back.
     pub restore: BTreeMap<String, String>,
+    /// The client ports of the nodes that were given values of ours.
+    pub nodes: BTreeSet<u16>,
+    /// Nodes that a seed invented, to be forgotten.
+    pub phantoms: Vec<NodeId>,
 }
 
 /// Kinds of work.
@@ -30,6 +36,17 @@ pub enum Work {
 }
 
 impl Journal {
+    /// A journal of work that gives nothing a value of ours.
+    pub fn new(verb: &str, work: Work) -> Self {
+        Self {
+            verb: verb.into(),
+            work,
+            restore: BTreeMap::new(),
+            nodes: BTreeSet::new(),
+            phantoms: Vec::new(),
+        }
+    }
+
     pub(super) const FILE: &str = "journal.json";
 
     /// Whether the work makes a cluster out of nodes that were none.

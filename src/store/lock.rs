@@ -12,7 +12,7 @@ use super::manifest::Manifest;
 use super::name::ClusterName;
 use crate::cluster::printable;
 use crate::error::{Error, Result};
-use crate::sys::dir::{Dir, file_id};
+use crate::sys::dir::{Dir, Entry, file_id};
 
 const LOCK: &str = "lock";
 const PORT_LOCK: &str = ".ports.lock";
@@ -65,13 +65,14 @@ impl Lock {
                 dir,
             };
             cluster.check_trust()?;
-            if !is_ours(&cluster)? {
+            // Nothing is written into a directory that is not a cluster of ours, or about to be one.
+            let is_cluster = cluster.manifest()?.is_some();
+            if !is_cluster && !make {
+                return Ok(Attempt::Absent);
+            }
+            if !is_cluster && !is_beginning(&cluster)? {
                 let why = "it has files, but no manifest".to_owned();
-                return if make {
-                    Err(Error::NotOurs { path, why })
-                } else {
-                    Ok(Attempt::Absent)
-                };
+                return Err(Error::NotOurs { path, why });
             }
             let mut file = match cluster.dir.open_lock(LOCK) {
                 Ok(file) => file,
@@ -115,18 +116,23 @@ impl Lock {
     }
 }
 
-/// A directory with a manifest is a cluster; one with nothing but our own beginnings is about to
-/// become one, or has just been cleaned.
-fn is_ours(cluster: &Cluster) -> Result<bool> {
-    let entries = cluster
+/// Whether a directory without a manifest has nothing but our own beginnings in it: it is about to
+/// become a cluster, or has just been cleaned.
+fn is_beginning(cluster: &Cluster) -> Result<bool> {
+    let io = || Error::io("look into", cluster.path());
+    let entries = cluster.dir.entries().map_err(io())?;
+    // A listing may miss a file that is being replaced just now; asked by name it is there.
+    if cluster.dir.file_id(Manifest::FILE).map_err(io())?.is_some() {
+        return Ok(true);
+    }
+    let lock = cluster
         .dir
-        .entries()
-        .map_err(Error::io("list", cluster.path()))?;
-    let is_manifest = |name: &std::ffi::OsString| name == Manifest::FILE;
-    Ok(entries.iter().any(|entry| is_manifest(&entry.name))
-        || entries
-            .iter()
-            .all(|entry| entry.name == LOCK || is_temporary(&entry.name)))
+        .read(LOCK, 200)
+        .map_err(io())?
+        .unwrap_or_default();
+    let is_our_lock = lock.is_empty() || lock.starts_with(b"pid ");
+    let is_ours = |entry: &Entry| (entry.name == LOCK && is_our_lock) || is_temporary(&entry.name);
+    Ok(entries.iter().all(is_ours))
 }
 
 fn write_holder(file: &mut File, verb: &str) -> io::Result<()> {

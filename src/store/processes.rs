@@ -9,6 +9,9 @@ use crate::sys::process::{Epoch, Intent, Record};
 /// The processes of a cluster's nodes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Processes {
+    /// They were told to end, and whether they have was not written down yet.
+    #[serde(default)]
+    pub stopping: bool,
     /// By client port.
     pub nodes: BTreeMap<u16, Started>,
 }

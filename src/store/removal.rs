@@ -87,6 +87,22 @@ impl Cluster {
         work().map_err(Error::io("delete", &path))
     }
 
+    /// Whether the node on `port` may hold data: whether a server has made more in its directory
+    /// than its log, or anybody else anything.
+    pub fn has_data(&self, port: u16, names: &DataNames) -> Result<bool> {
+        let Some(node) = self.node(port)? else {
+            return Ok(false);
+        };
+        let entries = node
+            .entries()
+            .map_err(Error::io("list", &self.node_path(port)))?;
+        Ok(entries.iter().any(|entry| {
+            let name = entry.name.to_str().unwrap_or_default();
+            let harmless = ["redis.conf", "nodes.conf", LOG_FILE].contains(&name);
+            !harmless || name == names.snapshot
+        }))
+    }
+
     /// Deletes our own files, the manifest last: until then the directory is a cluster that is
     /// being cleaned. Only the lock is left.
     pub fn remove_files(&self, left: &mut Vec<PathBuf>) -> Result<()> {

@@ -3,7 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -179,6 +179,17 @@ impl Dir {
         }
     }
 
+    /// The last `length` bytes of the file `name`. Fails on a link.
+    pub fn read_end(&self, name: impl AsRef<OsStr>, length: u64) -> io::Result<Vec<u8>> {
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+        let mut file = File::from(openat(&self.fd, name.as_ref(), flags, Mode::empty())?);
+        let size = file.metadata()?.len();
+        file.seek(SeekFrom::Start(size.saturating_sub(length)))?;
+        let mut bytes = Vec::new();
+        file.take(length).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
     /// Replaces the file `name` by one with `bytes`, or leaves it as it was: at no moment, not
     /// even after a power cut, is there half a file.
     pub fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
@@ -204,8 +215,8 @@ impl Dir {
         Ok(())
     }
 
-    /// Makes the file `name` with `bytes`; fails if there is one. Not synced: for files that mean
-    /// nothing before a process has read them.
+    /// Makes the file `name` with `bytes`; fails if there is one. Not synced: whoever reads such a
+    /// file again after a power cut must be able to make it anew.
     pub fn write_new(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let flags =
             OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
@@ -220,11 +231,13 @@ impl Dir {
 
     /// Opens the file `name` for appending, making it if need be. Fails on a link.
     pub fn append(&self, name: &str) -> io::Result<File> {
+        // O_NONBLOCK: opening a pipe that nobody reads must not hang.
         let flags = OFlag::O_WRONLY
             | OFlag::O_CREAT
             | OFlag::O_APPEND
             | OFlag::O_CLOEXEC
-            | OFlag::O_NOFOLLOW;
+            | OFlag::O_NOFOLLOW
+            | OFlag::O_NONBLOCK;
         Ok(openat(&self.fd, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?.into())
     }
 

@@ -44,6 +44,20 @@ impl Epoch {
             pid_namespace: fs::metadata("/proc/self/ns/pid")?.ino(),
         })
     }
+
+    /// What is certain of a process of this epoch without looking for it; `None` if its PID means
+    /// something here and now.
+    ///
+    /// In the same boot the namespace decides, whatever the machine is called by now. After
+    /// another boot nothing runs any more, unless it was the boot of another machine.
+    fn verdict(&self) -> io::Result<Option<Found>> {
+        let now = Self::now()?;
+        Ok(match (self.boot_id == now.boot_id, self.host == now.host) {
+            (true, _) if self.pid_namespace == now.pid_namespace => None,
+            (true, _) | (false, false) => Some(Found::Elsewhere),
+            (false, true) => Some(Found::Dead),
+        })
+    }
 }
 
 /// A process as it was recorded after its spawn.
@@ -89,14 +103,8 @@ pub struct Process {
 
 /// Finds the process that `record`, written in `epoch`, means.
 pub fn find(epoch: &Epoch, record: &Record) -> io::Result<Found> {
-    let now = Epoch::now()?;
-    if epoch.host != now.host
-        || (epoch.boot_id == now.boot_id && epoch.pid_namespace != now.pid_namespace)
-    {
-        return Ok(Found::Elsewhere);
-    }
-    if epoch.boot_id != now.boot_id {
-        return Ok(Found::Dead);
+    if let Some(verdict) = epoch.verdict()? {
+        return Ok(verdict);
     }
     Ok(
         hold(record.pid, |stat| stat.start_ticks == record.start_ticks)
@@ -106,14 +114,8 @@ pub fn find(epoch: &Epoch, record: &Record) -> io::Result<Found> {
 
 /// Finds the process that was spawned after `intent`, written in `epoch`, and never recorded.
 pub fn find_intended(epoch: &Epoch, intent: &Intent) -> io::Result<Found> {
-    let now = Epoch::now()?;
-    if epoch.host != now.host
-        || (epoch.boot_id == now.boot_id && epoch.pid_namespace != now.pid_namespace)
-    {
-        return Ok(Found::Elsewhere);
-    }
-    if epoch.boot_id != now.boot_id {
-        return Ok(Found::Dead);
+    if let Some(verdict) = epoch.verdict()? {
+        return Ok(verdict);
     }
     let ours = |pid: i32| {
         let path = proc_path(pid);
@@ -230,12 +232,6 @@ impl Process {
     }
 }
 
-/// Whether this machine lets us hold processes by pidfd.
-pub fn pidfds_work() -> bool {
-    rustix::process::Pid::from_raw(own_pid())
-        .is_some_and(|pid| pidfd_open(pid, PidfdFlags::empty()).is_ok())
-}
-
 /// The clock that start times are measured by, in ticks since boot.
 pub fn now_ticks() -> io::Result<u64> {
     // USER_HZ is 100 on every platform we run on.
@@ -345,6 +341,14 @@ mod tests {
         assert!(matches!(
             find(&container, &record).expect("proc"),
             Found::Elsewhere
+        ));
+        let renamed = Epoch {
+            host: "other".into(),
+            ..epoch.clone()
+        };
+        assert!(matches!(
+            find(&renamed, &record).expect("proc"),
+            Found::Running(_)
         ));
         let machine = Epoch {
             host: "other".into(),

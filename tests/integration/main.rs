@@ -1,5 +1,21 @@
 //! Tests of the program on real servers.
 //!
 //! Every test has a [`Sandbox`](sandbox::Sandbox): its own home, its own ports, its own processes.
+//! `RCLUSTER_TEST_SERVER=/path/to/server` runs them on another server than the one on `PATH`.
 
+mod clean;
+mod crash;
+mod create;
+mod json;
+mod layers;
+mod locks;
+mod ports;
+mod processes;
 mod sandbox;
+mod start;
+mod status;
+mod stop;
+mod tutorial;
+mod up;
+mod usage;
+mod witness;

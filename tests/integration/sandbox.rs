@@ -1,8 +1,7 @@
 //! A home of its own for each test, and the proof that nothing is left of it.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -64,6 +63,7 @@ impl Sandbox {
     }
 
     /// Runs the program to its end. Arguments are split at spaces.
+    #[must_use = "look at the code or at the output"]
     pub(crate) fn run(&self, line: &str) -> Ran {
         let arguments: Vec<&str> = line.split_ascii_whitespace().collect();
         Ran::of(self.command(&arguments), line)
@@ -81,6 +81,55 @@ impl Sandbox {
         let ran = self.run(line);
         assert_eq!(ran.code, Some(code), "{ran}");
         ran
+    }
+
+    /// Runs the program in the background.
+    pub(crate) fn spawn(&self, line: &str) -> Running {
+        let arguments: Vec<&str> = line.split_ascii_whitespace().collect();
+        Running::of(self.command(&arguments), line)
+    }
+
+    /// `up` on ports that it chooses itself, and its answer.
+    pub(crate) fn up(&self, more: &str) -> Value {
+        self.ok(&format!("up --port auto --json {more}")).json()
+    }
+
+    /// The directory of the default cluster.
+    pub(crate) fn cluster(&self) -> PathBuf {
+        self.home().join("default")
+    }
+
+    /// The working directory of a node of the default cluster.
+    pub(crate) fn node(&self, port: u64) -> PathBuf {
+        self.cluster().join("nodes").join(port.to_string())
+    }
+
+    /// Deletes the default cluster, after which nothing may be left of it.
+    pub(crate) fn gone(&self, line: &str) {
+        self.ok(line).nothing_odd();
+        assert_eq!(self.survivors(), BTreeMap::new(), "after {line}");
+        assert_eq!(self.files(), Vec::<PathBuf>::new(), "after {line}");
+    }
+
+    /// Writes an executable script, and returns its path.
+    pub(crate) fn script(&self, name: &str, text: &str) -> String {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = self.path().join(name);
+        // Written by a child: a descriptor open for writing, inherited by the child of another
+        // thread, would make the script "busy".
+        let mut writer = Command::new("sh")
+            .args(["-c", "cat > \"$0\""])
+            .arg(&path)
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("sh runs");
+        let mut pipe = writer.stdin.take().expect("a pipe");
+        pipe.write_all(format!("#!/bin/sh\n{text}\n").as_bytes())
+            .expect("written");
+        drop(pipe);
+        assert!(writer.wait().expect("reaped").success());
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("executable");
+        path.to_str().expect("UTF-8").to_owned()
     }
 
     /// What `status --json` says.
@@ -159,29 +208,138 @@ impl Drop for Sandbox {
     }
 }
 
+/// The program in the background; killed when dropped.
+pub(crate) struct Running {
+    child: Child,
+    line: String,
+}
+
+impl Running {
+    pub(crate) fn of(mut command: Command, line: &str) -> Self {
+        let child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program runs");
+        Self {
+            child,
+            line: line.to_owned(),
+        }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for its end.
+    #[must_use = "look at the code or at the output"]
+    pub(crate) fn end(mut self) -> Ran {
+        let output = finish(&mut self.child, &self.line);
+        Ran::new(&self.line, output)
+    }
+
+    /// Ends it by SIGKILL `after` it was started, if it still runs then. Says whether it did.
+    pub(crate) fn kill_after(mut self, after: Duration) -> bool {
+        let began = Instant::now();
+        wait_for("a moment", || (began.elapsed() >= after).then_some(()));
+        let running = self.child.try_wait().expect("a child").is_none();
+        self.child.kill().expect("killed");
+        self.child.wait().expect("reaped");
+        running
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// A process that is none of rcluster's business; killed when dropped.
+pub(crate) struct Stranger(Child);
+
+impl Stranger {
+    pub(crate) fn new(command: &mut Command) -> Self {
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the stranger runs");
+        Self(child)
+    }
+
+    pub(crate) fn sleep() -> Self {
+        Self::new(Command::new("sleep").arg("600"))
+    }
+
+    /// A server without a cluster, on `port`, which answers.
+    pub(crate) fn redis(port: u64) -> Self {
+        let stranger = Self::new(
+            Command::new("redis-server")
+                .args(["--port", &port.to_string()])
+                .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+                .current_dir("/"),
+        );
+        let address = (Ipv4Addr::LOCALHOST, u16::try_from(port).expect("a port"));
+        wait_for("the stranger to listen", || {
+            TcpStream::connect(address).ok()
+        });
+        assert_eq!(redis(port, &["SET", "canary", "alive"]), "OK");
+        stranger
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// That nobody ended it.
+    pub(crate) fn lives(&mut self) -> bool {
+        self.0.try_wait().expect("a child").is_none()
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
 /// What a run of the program came to.
-#[must_use = "look at the code or at the output"]
 pub(crate) struct Ran {
     pub(crate) line: String,
     pub(crate) code: Option<i32>,
+    pub(crate) signal: Option<i32>,
     pub(crate) out: String,
     pub(crate) err: String,
 }
 
 impl Ran {
-    pub(crate) fn of(mut command: Command, line: &str) -> Self {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program runs");
-        let output = finish(&mut child, line);
+    #[must_use = "look at the code or at the output"]
+    pub(crate) fn of(command: Command, line: &str) -> Self {
+        Running::of(command, line).end()
+    }
+
+    fn new(line: &str, output: Output) -> Self {
+        use std::os::unix::process::ExitStatusExt as _;
         Self {
             line: line.to_owned(),
             code: output.status.code(),
+            signal: output.status.signal(),
             out: String::from_utf8(output.stdout).expect("UTF-8"),
             err: String::from_utf8(output.stderr).expect("UTF-8"),
         }
+    }
+
+    /// That it did not fall over: it ended by itself, and did not panic.
+    pub(crate) fn nothing_odd(&self) {
+        assert!(
+            self.code.is_some_and(|code| (0..=10).contains(&code)),
+            "{self}"
+        );
+        assert!(!self.err.contains("panicked"), "{self}");
     }
 
     /// The one document on standard output.
@@ -282,11 +440,11 @@ pub(crate) fn redis(port: u64, arguments: &[&str]) -> String {
         .expect("a timeout");
     let mut request = format!("*{}\r\n", arguments.len());
     for argument in arguments {
-        request.push_str(&format!("${}\r\n{argument}\r\n", argument.len()));
+        write!(request, "${}\r\n{argument}\r\n", argument.len()).expect("a string");
     }
     stream.write_all(request.as_bytes()).expect("written");
     let mut reply = Vec::new();
-    let mut buffer = [0; 65536];
+    let mut buffer = [0; 8192];
     loop {
         let read = stream.read(&mut buffer).expect("an answer");
         assert!(
@@ -337,12 +495,46 @@ pub(crate) fn signal(name: &str, pid: impl fmt::Display) {
     assert!(done.success(), "kill -{name} {pid}");
 }
 
-/// Whether a program is on `PATH`.
-pub(crate) fn has_program(name: impl AsRef<OsStr>) -> bool {
-    Command::new(name)
-        .arg("--version")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok()
+/// The node of a status document that is on `port`.
+pub(crate) fn node_on(status: &Value, port: u64) -> &Value {
+    nodes(status)
+        .iter()
+        .find(|node| node["port"] == port)
+        .unwrap_or_else(|| panic!("no node on {port}: {status}"))
+}
+
+/// The client ports of a status document.
+pub(crate) fn ports(status: &Value) -> Vec<u64> {
+    let port = |node: &Value| node["port"].as_u64().expect("a port");
+    nodes(status).iter().map(port).collect()
+}
+
+/// The PID of the node on `port`, by a status document.
+pub(crate) fn pid_on(status: &Value, port: u64) -> i64 {
+    node_on(status, port)["pid"].as_i64().expect("a PID")
+}
+
+/// What every node's process is doing, by a status document.
+pub(crate) fn process_words(status: &Value) -> Vec<String> {
+    let word = |node: &Value| -> String { node["process"].as_str().unwrap_or("?").to_owned() };
+    nodes(status).iter().map(word).collect()
+}
+
+/// Reads, edits and writes a JSON file.
+pub(crate) fn edit_json(path: &Path, edit: impl FnOnce(&mut Value)) {
+    let mut document: Value =
+        serde_json::from_slice(&fs::read(path).expect("readable")).expect("JSON");
+    edit(&mut document);
+    fs::write(path, document.to_string()).expect("written");
+}
+
+/// Ends a process by SIGKILL and waits until it is gone: all its threads, since its ports are
+/// held until the last of them has ended.
+pub(crate) fn kill_and_wait(pid: i64) {
+    signal("KILL", pid);
+    wait_for("the killed process to end", || {
+        let threads = fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
+        (threads <= 1 && stat.map_or(true, |stat| stat.contains(") Z "))).then_some(())
+    });
 }

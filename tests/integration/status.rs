@@ -1,0 +1,216 @@
+//! `status` and `list`: what is true, said at once, whatever the nodes do.
+
+use std::net::{Ipv4Addr, TcpListener};
+
+use serde_json::Value;
+
+use crate::sandbox::{
+    Sandbox, Stranger, free_ports, kill_and_wait, node_on, nodes, pid_on, ports, process_words,
+    redis, signal,
+};
+
+fn listen(port: u64) -> TcpListener {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, u16::try_from(port).expect("a port"))).expect("free")
+}
+
+#[test]
+fn each_state_has_its_word_and_its_exit_code() {
+    let sandbox = Sandbox::new();
+    let absent = sandbox.fails("status --json", 4).json_error();
+    assert_eq!(absent["code"], "no_such_cluster");
+
+    sandbox.ok("start --port auto --primaries 3 --replicas 0");
+    let status = sandbox.fails("status --json", 5).json();
+    assert_eq!(
+        (&status["state"], &status["ok"]),
+        (&"unformed".into(), &true.into())
+    );
+    assert_eq!(process_words(&status), ["running"; 3]);
+    assert!(sandbox.fails("status", 5).out.contains("unformed"));
+
+    sandbox.ok("create");
+    let status = sandbox.ok("status --json").json();
+    assert_eq!(status["state"], "ok");
+    assert_eq!(status["problems"], Value::Array(Vec::new()));
+    assert_eq!(status["slots_ok"], 16384);
+    assert!(sandbox.ok("status").out.contains("ok"));
+
+    let port = ports(&status)[1];
+    kill_and_wait(pid_on(&status, port));
+    let status = sandbox.fails("status --json", 5).json();
+    assert_eq!(status["state"], "degraded");
+    assert_eq!(process_words(&status), ["running", "dead", "running"]);
+    assert_eq!(node_on(&status, port)["pid"], Value::Null);
+    assert!(
+        status["problems"].to_string().contains(&port.to_string()),
+        "{status}"
+    );
+
+    sandbox.ok("stop");
+    let status = sandbox.fails("status --json", 3).json();
+    assert_eq!(status["state"], "stopped");
+    assert_eq!(process_words(&status), ["dead"; 3]);
+    sandbox.gone("down --yes");
+}
+
+#[test]
+fn dead_and_hung_nodes_are_told_apart_even_if_none_answers() {
+    let sandbox = Sandbox::new();
+    let up = sandbox.up("");
+    let all = ports(&up);
+    kill_and_wait(pid_on(&up, all[0]));
+    signal("STOP", pid_on(&up, all[1]));
+    let status = sandbox.fails("status --json", 5).json();
+    assert_eq!(node_on(&status, all[0])["process"], "dead");
+    assert_eq!(node_on(&status, all[1])["process"], "hung");
+    assert_eq!(
+        node_on(&status, all[1])["pid"].as_i64(),
+        Some(pid_on(&up, all[1]))
+    );
+    for port in &all[2..] {
+        assert_eq!(node_on(&status, *port)["process"], "running");
+    }
+    let text = sandbox.fails("status", 5).out;
+    assert!(text.contains("dead") && text.contains("hung"), "{text}");
+
+    // Nobody answers at all: this must end nevertheless.
+    for port in &all[2..] {
+        signal("STOP", pid_on(&up, *port));
+    }
+    let status = sandbox.fails("status --json", 5).json();
+    assert_eq!(process_words(&status)[1..], ["hung"; 5]);
+    sandbox.run("list").nothing_odd();
+    for port in &all[1..] {
+        signal("CONT", pid_on(&up, *port));
+    }
+    // The killed primary's replica may have its place now: `up` brings all back in any case.
+    sandbox.ok("up");
+    sandbox.ok("status");
+    sandbox.gone("down --yes");
+}
+
+#[test]
+fn a_busy_node_is_hung_and_not_dead() {
+    let sandbox = Sandbox::new();
+    let up = sandbox.up("--primaries 1 --replicas 0");
+    let port = ports(&up)[0];
+    // DEBUG is refused over the network by default, a script is not.
+    let busy = std::thread::spawn(move || redis(port, &["EVAL", "while true do end", "0"]));
+    let status = sandbox.wait_for_status("the node to be busy", |status| {
+        process_words(status) != ["running"] || status["state"] != "ok"
+    });
+    let word = &process_words(&status)[0];
+    assert!(["hung", "running"].contains(&word.as_str()), "{status}");
+    assert_eq!(status["state"], "degraded");
+    redis(port, &["SCRIPT", "KILL"]);
+    busy.join().ok();
+    sandbox.wait_for_status("the node to be well", |status| status["state"] == "ok");
+    sandbox.gone("down --yes");
+}
+
+#[test]
+fn strangers_on_the_ports_of_a_stopped_cluster_are_foreign_and_not_taken_for_nodes() {
+    let sandbox = Sandbox::new();
+    let base = free_ports(3);
+    sandbox.ok(&format!("up --primaries 3 --replicas 0 --port {base}"));
+    let [first, second, third] = [0, 1, 2].map(|i| u64::from(base) + i);
+    sandbox.ok("stop");
+    let mut stranger = Stranger::redis(first);
+    // It accepts, by the kernel's grace, and never says a word.
+    let silent = listen(second);
+
+    let status = sandbox.fails("status --json", 3).json();
+    assert_eq!(status["state"], "stopped");
+    assert_eq!(process_words(&status), ["foreign", "foreign", "dead"]);
+    assert!(
+        status["problems"]
+            .to_string()
+            .contains(&format!("pid {}", stranger.pid())),
+        "{status}"
+    );
+    assert!(sandbox.fails("status", 3).out.contains("foreign"));
+
+    // The ports are taken: nothing is started, every conflict is named, no stranger is touched.
+    for verb in ["start", "up"] {
+        let error = sandbox.fails(&format!("{verb} --json"), 7).json_error();
+        assert_eq!(error["code"], "port_in_use", "{error}");
+        let named = error["nodes"].to_string();
+        assert!(
+            named.contains(&first.to_string()) && named.contains(&second.to_string()),
+            "{error}"
+        );
+        assert!(sandbox.survivors().is_empty());
+    }
+    assert_eq!(sandbox.ok("stop --json").json()["changed"], false);
+    assert!(stranger.lives());
+    assert_eq!(redis(first, &["GET", "canary"]), "alive");
+    assert_eq!(redis(first, &["DBSIZE"]), ":1");
+
+    drop((stranger, silent));
+    sandbox.ok("start");
+    // Now among nodes that run.
+    let status = sandbox.status();
+    kill_and_wait(pid_on(&status, third));
+    let mut stranger = Stranger::redis(third);
+    let status = sandbox.fails("status --json", 5).json();
+    assert_eq!(process_words(&status), ["running", "running", "foreign"]);
+    sandbox.ok("down --yes");
+    assert!(stranger.lives());
+    assert_eq!(redis(third, &["GET", "canary"]), "alive");
+    assert!(sandbox.files().is_empty());
+}
+
+#[test]
+fn list_shows_every_cluster_and_how_it_is() {
+    let sandbox = Sandbox::new();
+    assert!(sandbox.ok("list").out.contains("no clusters"));
+    assert_eq!(
+        sandbox.ok("list --json").json()["clusters"],
+        Value::Array(Vec::new())
+    );
+    let small = "--port auto --primaries 1 --replicas 0";
+    sandbox.ok(&format!("up -n good {small}"));
+    sandbox.ok(&format!("up -n bad {small}"));
+    sandbox.ok(&format!("start -n new {small}"));
+    sandbox.ok(&format!("up -n hung {small}"));
+    sandbox.ok("stop -n bad");
+    let hung = sandbox.ok("status -n hung --json").json();
+    signal("STOP", pid_on(&hung, ports(&hung)[0]));
+    // None of these is a cluster.
+    std::fs::create_dir(sandbox.home().join("empty")).expect("mkdir");
+    std::fs::create_dir(sandbox.home().join(".hidden")).expect("mkdir");
+    std::fs::write(sandbox.home().join("file"), "").expect("written");
+
+    let ran = sandbox.ok("list --json");
+    let document = ran.json();
+    let clusters = document["clusters"].as_array().expect("clusters");
+    let state = |name: &str| {
+        let found: Vec<_> = clusters.iter().filter(|one| one["name"] == name).collect();
+        assert_eq!(found.len(), 1, "{name}: {ran}");
+        found[0]["state"].clone()
+    };
+    assert_eq!(clusters.len(), 4, "{ran}");
+    assert_eq!(state("good"), "ok");
+    assert_eq!(state("bad"), "stopped");
+    assert_eq!(state("new"), "unformed");
+    assert_eq!(state("hung"), "degraded");
+    let text = sandbox.ok("list");
+    for words in [
+        ["good", "ok"],
+        ["bad", "stopped"],
+        ["new", "unformed"],
+        ["hung", "degraded"],
+    ] {
+        assert!(
+            text.out
+                .lines()
+                .any(|line| words.iter().all(|word| line.contains(word))),
+            "{words:?}: {text}"
+        );
+    }
+    assert_eq!(nodes(&clusters[0]).len(), 1);
+    for name in ["good", "bad", "new", "hung"] {
+        sandbox.ok(&format!("down --yes -n {name}"));
+    }
+    assert!(sandbox.survivors().is_empty());
+}

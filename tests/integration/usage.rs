@@ -1,0 +1,220 @@
+//! Bad input is refused with exit 2 before anything is touched.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::sandbox::{Ran, Sandbox};
+
+const SECRET: &str = "hunter2";
+
+/// Runs `arguments`, which must be refused, in words and in JSON, without a trace in the home.
+fn refused(sandbox: &Sandbox, arguments: &[&str]) -> Ran {
+    let line = format!("{arguments:?}");
+    let ran = Ran::of(sandbox.command(arguments), &line);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""), "{ran}");
+    assert!(ran.err.contains("error: "), "{ran}");
+    let json = [arguments, &["--json"]].concat();
+    let json = Ran::of(sandbox.command(&json), &line);
+    assert_eq!(json.code, Some(2), "{json}");
+    assert_eq!(json.json_error()["code"], "usage", "{json}");
+    for ran in [&ran, &json] {
+        assert!(!ran.err.contains(SECRET), "a secret is told on: {ran}");
+    }
+    assert_eq!(
+        sandbox.files(),
+        Vec::<PathBuf>::new(),
+        "something was made: {ran}"
+    );
+    assert_eq!(sandbox.survivors().len(), 0, "something runs: {ran}");
+    ran
+}
+
+#[test]
+fn words_and_numbers_that_make_no_sense_are_refused() {
+    let sandbox = Sandbox::new();
+    for line in [
+        "frobnicate",
+        "up extra",
+        "up --frobnicate",
+        "-q -v up",
+        "up --color sometimes",
+        // Not built, so not there.
+        "create 127.0.0.1:7000",
+        "up --primaries 0",
+        "up --primaries -1",
+        "up --primaries three",
+        "up --primaries 1001 --replicas 0",
+        "up --primaries 501 --replicas 1",
+        "up --primaries 1 --replicas 1000",
+        "up --primaries 18446744073709551615 --replicas 18446744073709551615",
+        "up --primaries 18446744073709551616",
+        "up --replicas -1",
+        "up --port 0",
+        "up --port 65536",
+        "up --port 65535",
+        "up --port 30001-30006",
+        "up --port AUTO",
+        "up --bus-port 0",
+        "up --bus-port 65531",
+        "up --port 12000 --bus-port 12003",
+        "up --bind localhost",
+        "up --bind 0.0.0.0",
+        "up --bind ::",
+        "up --bind 192.0.2.1",
+        "up --timeout 5",
+        "up --timeout soon",
+        "up --timeout=-1s",
+        "up --node-timeout 2",
+        "up --node-timeout 0s",
+        "up --node-timeout 99ms",
+        "up --node-timeout 1000days",
+        "stop --grace 15",
+        "up --ephemeral --set appendonly=yes",
+        "up --ephemeral --set save=60",
+        "create --primaries x",
+    ] {
+        let arguments: Vec<&str> = line.split(' ').collect();
+        refused(&sandbox, &arguments);
+    }
+    for verb in ["start", "up"] {
+        refused(&sandbox, &[verb, "--primaries", "0"]);
+        refused(&sandbox, &[verb, "--bind", "0.0.0.0"]);
+    }
+}
+
+#[test]
+fn names_that_are_no_names_are_refused_by_every_verb() {
+    let sandbox = Sandbox::new();
+    let long = "a".repeat(41);
+    for name in [
+        "", "A", "-a", "a-", "a_b", "a b", "a.b", ".", "..", "../x", "a/b", "/tmp", ".hidden", "ä",
+        "a\n", &long,
+    ] {
+        refused(&sandbox, &["up", &format!("--name={name}")]);
+    }
+    for verb in ["start", "create", "status", "stop", "clean", "down"] {
+        refused(&sandbox, &[verb, "--name=../x"]);
+    }
+    let mut from_environment = sandbox.command(&["up"]);
+    from_environment.env("RCLUSTER_NAME", "../x");
+    assert_eq!(Ran::of(from_environment, "up of ../x").code, Some(2));
+    let longest = "a".repeat(40);
+    sandbox.fails(&format!("status -n {longest}"), 4);
+}
+
+#[test]
+fn directives_that_rcluster_manages_and_secrets_are_refused() {
+    let sandbox = Sandbox::new();
+    for (name, value) in [
+        ("requirepass", SECRET),
+        ("REQUIREPASS", SECRET),
+        (" requirepass ", SECRET),
+        ("\"requirepass\"", SECRET),
+        ("masterauth", SECRET),
+        ("primaryauth", SECRET),
+        ("masteruser", "me"),
+        ("user", "me on >hunter2 ~* +@all"),
+        ("aclfile", "/etc/users.acl"),
+        ("tls-key-file-pass", SECRET),
+        ("tls-port", "7000"),
+        ("tls-cluster", "yes"),
+        ("include", "/etc/passwd"),
+        ("rename-command", "KEYS hunter2"),
+        ("port", "7000"),
+        ("bind", "0.0.0.0"),
+        ("dir", "/tmp"),
+        ("cluster-enabled", "no"),
+        ("cluster-port", "7000"),
+        ("cluster-config-file", "x"),
+        ("cluster-node-timeout", "1"),
+        ("cluster-announce-ip", "192.0.2.1"),
+        ("daemonize", "yes"),
+        ("logfile", "/tmp/x"),
+        ("pidfile", "/tmp/x"),
+        ("unixsocket", "/tmp/x"),
+        ("replicaof", "127.0.0.1 7000"),
+    ] {
+        let ran = refused(&sandbox, &["up", "--set", &format!("{name}={value}")]);
+        let plain = name.trim_matches([' ', '"']).to_lowercase();
+        assert!(ran.err.contains(&plain), "it is named: {ran}");
+
+        let conf = sandbox.path().join("x.conf");
+        fs::write(&conf, format!("# mine\nmaxmemory 10mb\n{name} {value}\n")).expect("written");
+        let conf = conf.to_str().expect("UTF-8");
+        let ran = refused(&sandbox, &["start", "--conf", conf]);
+        assert!(
+            ran.err.contains(&plain) && ran.err.contains("line 3"),
+            "{ran}"
+        );
+    }
+    for bad in [
+        "maxmemory",
+        "=1",
+        "",
+        "a b=1",
+        "hz=10\nrequirepass hunter2",
+        "hz=10\rrequirepass hunter2",
+        "maxmemory=\"1",
+        "maxmemory='1'2",
+    ] {
+        refused(&sandbox, &["up", "--set", bad]);
+    }
+}
+
+#[test]
+fn a_mistyped_secret_is_not_told_on_either() {
+    let sandbox = Sandbox::new();
+    for bad in [
+        "requirepass hunter2",
+        "requirepass:hunter2",
+        "requirepass hunter2=x",
+    ] {
+        refused(&sandbox, &["up", "--set", bad]);
+    }
+    let conf = sandbox.path().join("x.conf");
+    for bad in ["requirepass=hunter2", "requirepass:hunter2"] {
+        fs::write(&conf, format!("{bad}\n")).expect("written");
+        refused(&sandbox, &["up", "--conf", conf.to_str().expect("UTF-8")]);
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_refused() {
+    let sandbox = Sandbox::new();
+    let path = |name: &str| {
+        sandbox
+            .path()
+            .join(name)
+            .to_str()
+            .expect("UTF-8")
+            .to_owned()
+    };
+    fs::write(path("binary"), b"maxmemory \xff\xfe\n").expect("written");
+    fs::write(path("torn"), "maxmemory \"10mb\n").expect("written");
+    for conf in ["missing", "binary", "torn", "."] {
+        let ran = refused(&sandbox, &["up", "--conf", &path(conf)]);
+        assert!(ran.err.contains(conf), "it is named: {ran}");
+    }
+}
+
+#[test]
+fn bad_input_leaves_a_cluster_that_exists_alone() {
+    let sandbox = Sandbox::new();
+    let base = crate::sandbox::free_ports(1);
+    sandbox.ok(&format!("up --primaries 1 --replicas 0 --port {base}"));
+    let (before, files) = (sandbox.status(), sandbox.files());
+    for line in [
+        "up --primaries 0",
+        "start --set requirepass=hunter2",
+        "up --bind 0.0.0.0",
+        "stop --grace x",
+    ] {
+        sandbox.fails(line, 2);
+    }
+    let after = sandbox.status();
+    assert_eq!(
+        (&before["nodes"], sandbox.files()),
+        (&after["nodes"], files)
+    );
+    sandbox.ok("down --yes");
+}
