@@ -27,7 +27,8 @@ impl Directive {
     }
 
     fn new(name: &str, value: &str) -> Result<Self, String> {
-        let name = name.trim().to_ascii_lowercase();
+        // The servers accept a quoted name too.
+        let name = name.trim().trim_matches(['"', '\'']).to_ascii_lowercase();
         let value = value.trim();
         if name.is_empty()
             || !name

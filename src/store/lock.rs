@@ -67,10 +67,11 @@ impl Lock {
             cluster.check_trust()?;
             // Nothing is written into a directory that is not a cluster of ours, or about to be one.
             let is_cluster = cluster.manifest()?.is_some();
-            if !is_cluster && !make {
+            let is_beginning = is_cluster || is_beginning(&cluster)?;
+            if !(is_cluster || make || is_beginning && cluster.has_lock()?) {
                 return Ok(Attempt::Absent);
             }
-            if !is_cluster && !is_beginning(&cluster)? {
+            if !is_beginning {
                 let why = "it has files, but no manifest".to_owned();
                 return Err(Error::NotOurs { path, why });
             }
@@ -133,6 +134,14 @@ fn is_beginning(cluster: &Cluster) -> Result<bool> {
     let is_our_lock = lock.is_empty() || lock.starts_with(b"pid ");
     let is_ours = |entry: &Entry| (entry.name == LOCK && is_our_lock) || is_temporary(&entry.name);
     Ok(entries.iter().all(is_ours))
+}
+
+impl Cluster {
+    /// Whether a verb has begun here: its lock is there, whatever else is.
+    fn has_lock(&self) -> Result<bool> {
+        let lock = self.dir.file_id(LOCK);
+        Ok(lock.map_err(Error::io("look into", self.path()))?.is_some())
+    }
 }
 
 fn write_holder(file: &mut File, verb: &str) -> io::Result<()> {

@@ -145,8 +145,9 @@ fn pids_that_cannot_be_a_nodes_are_never_signalled() {
     let sandbox = Sandbox::new();
     let status = sandbox.up("--primaries 1 --replicas 0");
     let port = ports(&status)[0].to_string();
-    sandbox.ok("stop");
     let file = sandbox.cluster().join("processes.json");
+    let original = fs::read(&file).expect("readable");
+    sandbox.ok("stop");
     // kill(0) and kill(-1) would end this test too.
     let own = std::process::id();
     let mut stranger = Stranger::sleep();
@@ -161,6 +162,7 @@ fn pids_that_cannot_be_a_nodes_are_never_signalled() {
         json!(i32::MAX),
         json!(i32::MIN),
     ] {
+        fs::write(&file, &original).expect("written");
         edit_json(&file, |processes| {
             processes["nodes"][&port]["record"]["pid"] = pid.clone();
         });
@@ -175,6 +177,7 @@ fn pids_that_cannot_be_a_nodes_are_never_signalled() {
         json!(1.5),
         json!([7]),
     ] {
+        fs::write(&file, &original).expect("written");
         edit_json(&file, |processes| {
             processes["nodes"][&port]["record"]["pid"] = pid.clone();
         });
@@ -207,26 +210,31 @@ fn records_of_another_boot_or_container_are_not_acted_upon() {
     let before = sandbox.survivors();
     let file = sandbox.cluster().join("processes.json");
     let original = fs::read(&file).expect("readable");
-    let edit = |field: &str, value: &Value| {
+    let edit = |values: &[(&str, Value)]| {
         fs::write(&file, &original).expect("written");
         edit_json(&file, |processes| {
             let nodes = processes["nodes"].as_object_mut().expect("nodes");
             for node in nodes.values_mut() {
-                assert!(!node["epoch"][field].is_null(), "{field}");
-                node["epoch"][field] = value.clone();
+                for (field, value) in values {
+                    assert!(!node["epoch"][*field].is_null(), "{field}");
+                    node["epoch"][*field] = value.clone();
+                }
             }
         });
     };
 
     // Before the last boot: whoever has these PIDs now is a stranger.
-    edit("boot_id", &json!("00000000-0000-0000-0000-000000000000"));
+    let boot = ("boot_id", json!("00000000-0000-0000-0000-000000000000"));
+    edit(std::slice::from_ref(&boot));
     let stopped = sandbox.ok("stop --json --grace 0s").json();
     assert_eq!(results(&stopped), ["was_dead"; 3]);
     assert_eq!(sandbox.survivors(), before);
 
     // In another container, or on another machine: they may run there, out of our sight.
-    for (field, value) in [("pid_namespace", json!(1)), ("host", json!("elsewhere"))] {
-        edit(field, &value);
+    let container = vec![("pid_namespace", json!(1))];
+    let machine = vec![boot, ("host", json!("elsewhere"))];
+    for (field, values) in [("container", container), ("machine", machine)] {
+        edit(&values);
         sandbox.fails("stop --grace 0s", 9);
         sandbox.fails("down --yes --grace 0s", 9);
         assert_eq!(process_words(&sandbox.status()), ["unknown"; 3], "{field}");
@@ -235,7 +243,8 @@ fn records_of_another_boot_or_container_are_not_acted_upon() {
         assert_eq!(sandbox.survivors(), before, "{field}");
     }
 
-    fs::write(&file, &original).expect("written");
+    // The machine was given another name while they ran: they are ours all the same.
+    edit(&[("host", json!("renamed"))]);
     sandbox.ok("status");
     sandbox.gone("down --yes");
 }
