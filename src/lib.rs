@@ -23,10 +23,11 @@
 //! event       what happens while work is done: sent by ops, shown by report
 //! ```
 //!
-//! Imports point down and never sideways among client, server and store; cli and report know the
-//! types of ops that they ask for or show, and ops knows neither. Each outside crate has one door:
-//! `redis` in client, `nix` and `rustix` in sys, `which` in server, `clap` in cli, `indicatif` in
-//! report. `tests/integration/layers.rs` reads `src/` and holds this.
+//! Imports point down and never sideways among client, server and store; cli knows the types of
+//! plan and store that arguments are read into, report those of ops that it shows, and ops knows
+//! neither. Each outside crate has one door: `redis` in client, `nix` and `rustix` in sys, `which`
+//! in server, `clap` in cli, `indicatif` in report; `serde_json` has two, store and report.
+//! `tests/integration/layers.rs` reads `src/` and holds this.
 //!
 //! # The way of `rcluster up`
 //!
@@ -50,8 +51,8 @@
 //!    lists them all ([`plan::Seed`]);
 //! 2. 2 s in which a new primary takes no writes: nodes boot as replicas and take over
 //!    ([`plan::Technique`]);
-//! 3. up to 10 s until replicas are listed: one write gives them an offset, and nodes are nudged
-//!    to tell each other (`ops/ready.rs`);
+//! 3. up to 10 s until replicas are listed: a request for acknowledgements gives them an offset
+//!    (`ops/settle.rs`), and nodes are nudged to tell each other (`ops/ready.rs`);
 //! 4. the bus' tick of 100 ms: it is called when there is something to do (`ops/tick.rs`).
 //!
 //! # Promises that the code is built around

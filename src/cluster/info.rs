@@ -46,8 +46,6 @@ pub struct ClusterInfo {
     pub slots_assigned: u64,
     /// `cluster_slots_ok`, 0 to 16384.
     pub slots_ok: u64,
-    /// `cluster_known_nodes`, this one included.
-    pub known_nodes: u64,
     /// `cluster_current_epoch`.
     pub current_epoch: u64,
     /// `cluster_my_epoch`.
@@ -69,7 +67,6 @@ impl TryFrom<&Info> for ClusterInfo {
                 == "ok",
             slots_assigned: number("cluster_slots_assigned")?,
             slots_ok: number("cluster_slots_ok")?,
-            known_nodes: number("cluster_known_nodes")?,
             current_epoch: number("cluster_current_epoch")?,
             my_epoch: number("cluster_my_epoch")?,
         })
@@ -100,7 +97,7 @@ mod tests {
         let text = "cluster_state:ok\r\ncluster_slots_assigned:16384\r\ncluster_slots_ok:16384\r\n\
                     cluster_known_nodes:6\r\ncluster_current_epoch:6\r\ncluster_my_epoch:4\r\n";
         let info = ClusterInfo::try_from(&Info::new(text.into())).expect("complete");
-        assert!(info.ok && info.known_nodes == 6 && info.current_epoch == 6);
+        assert!(info.ok && info.slots_ok == 16384 && info.current_epoch == 6);
         assert!(ClusterInfo::try_from(&Info::new("cluster_state:ok".into())).is_err());
         assert!(ClusterInfo::try_from(&Info::new("<html>".into())).is_err());
     }

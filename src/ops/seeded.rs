@@ -8,6 +8,7 @@ use super::context::Context;
 use super::fleet::{Fleet, failed};
 use super::new::Made;
 use super::settle::settle;
+use super::start::put_back_on_failure;
 use crate::client::{Connection, Fault};
 use crate::cluster::{NodeId, Role, SlotRange};
 use crate::error::{NodeProblem, Result};
@@ -28,12 +29,18 @@ pub(super) struct Takeover {
     pub(super) slots: SlotRange,
 }
 
-/// Makes a cluster of nodes that were started from a seed.
+/// Makes a cluster of nodes that were started from a seed. If that fails, the user's
+/// configuration is put back as far as nodes can be reached.
 pub(super) async fn finish_seeded(
     context: &Context,
     cluster: &Cluster,
     made: &mut Made,
 ) -> Result<Vec<View>> {
+    let finished = hurry(context, cluster, made).await;
+    put_back_on_failure(finished, cluster, &mut made.fleet, made.journal.clone()).await
+}
+
+async fn hurry(context: &Context, cluster: &Cluster, made: &mut Made) -> Result<Vec<View>> {
     let Made {
         manifest,
         fleet,

@@ -356,6 +356,104 @@ mod tests {
         }
     }
 
+    /// What node `me` of `lines` sees: each line is `(id, role of whom, slots)`.
+    fn view(me: usize, known: &[usize], roles: &[Option<usize>], slots: &[&str]) -> View {
+        let id = |node: usize| {
+            char::from(b'a' + u8::try_from(node).expect("few"))
+                .to_string()
+                .repeat(40)
+        };
+        let line = |&node: &usize| {
+            let my = if node == me { "myself," } else { "" };
+            match roles[node] {
+                None => format!(
+                    "{} 127.0.0.1:{node}@9 {my}master - 0 0 1 connected {}",
+                    id(node),
+                    slots[node]
+                ),
+                Some(of) => format!(
+                    "{} 127.0.0.1:{node}@9 {my}slave {} 0 0 1 connected",
+                    id(node),
+                    id(of)
+                ),
+            }
+        };
+        let text = known.iter().map(line).collect::<Vec<_>>().join("\n");
+        let info = "cluster_state:ok\ncluster_slots_assigned:0\ncluster_slots_ok:0\n\
+                    cluster_current_epoch:1\ncluster_my_epoch:1\n";
+        View {
+            info: crate::cluster::ClusterInfo::try_from(&crate::cluster::Info::new(info.into()))
+                .expect("whole"),
+            nodes: crate::cluster::parse_nodes(&text).expect("valid"),
+            replication: super::super::Replication {
+                replica: false,
+                link_up: false,
+                syncing: false,
+                offset: 0,
+            },
+            slots: Vec::new(),
+            shards: None,
+        }
+    }
+
+    #[test]
+    fn nodes_that_are_whole_are_left_alone() {
+        let layout = Layout::new(1, 1);
+        let views = [0, 1].map(|me| Some(view(me, &[0, 1], &[None, Some(0)], &["0-16383", ""])));
+        assert_eq!(finish(&layout, &views), []);
+        // Roles are accepted as they are: a replica that owns the slots is the primary now.
+        let views = [0, 1].map(|me| Some(view(me, &[0, 1], &[Some(1), None], &["", "0-16383"])));
+        assert_eq!(finish(&layout, &views), []);
+    }
+
+    #[test]
+    fn half_formed_nodes_get_only_what_is_missing() {
+        let layout = Layout::new(1, 1);
+        // They do not know each other, and nobody owns a slot.
+        let views = [0, 1].map(|me| Some(view(me, &[me], &[None, None], &["", ""])));
+        let all = SlotRange::new(0, 16383).expect("range");
+        let steps = finish(&layout, &views);
+        assert!(
+            steps.contains(&Step::Meet { node: 0, peer: 1 })
+                && steps.contains(&Step::Meet { node: 1, peer: 0 })
+        );
+        assert!(steps.contains(&Step::AddSlots {
+            node: 0,
+            slots: all
+        }));
+        assert!(
+            !steps
+                .iter()
+                .any(|step| matches!(step, Step::Replicate { .. } | Step::TakeOver { .. }))
+        );
+        // They know each other, and the intended replica owns the slots: the other replicates it.
+        let views = [0, 1].map(|me| Some(view(me, &[0, 1], &[None, None], &["", "0-16383"])));
+        assert_eq!(
+            finish(&layout, &views),
+            [Step::Replicate {
+                node: 0,
+                primary: 1
+            }]
+        );
+        // Some slots are nobody's: only those are handed out, to who owns the rest.
+        let views =
+            [0, 1].map(|me| Some(view(me, &[0, 1], &[None, Some(0)], &["0-99 200-16383", ""])));
+        let rest = SlotRange::new(100, 199).expect("range");
+        assert_eq!(
+            finish(&layout, &views),
+            [Step::AddSlots {
+                node: 0,
+                slots: rest
+            }]
+        );
+        // Who cannot be asked is told nothing.
+        let views = [
+            Some(view(0, &[0, 1], &[None, None], &["0-16383", ""])),
+            None,
+        ];
+        assert_eq!(finish(&layout, &views), []);
+    }
+
     #[test]
     fn free_slots_are_what_nobody_owns() {
         let mut owned = vec![true; usize::from(SLOT_COUNT)];

@@ -1,7 +1,8 @@
 //! The only door to the kernel: files below a held directory, processes, limits, signals.
 //!
-//! Two things here are dangerous to get wrong, and each has one place: which process may be
-//! signalled ([`process`]) and which file may be deleted ([`dir`]).
+//! What is dangerous to get wrong has one place each: which process may be signalled
+//! ([`process`]), and that a file is reached below a held directory and never through a link
+//! ([`dir`]); which files may be deleted at all is decided in [`store`](crate::store).
 
 pub mod dir;
 pub mod limits;
