@@ -1,8 +1,8 @@
 //! What the verbs do.
 //!
 //! Every value is made once and flows down: `Context` (who asks, until when) → lock → manifest →
-//! [`fleet`] (the nodes and our connections to them) → [`launch`], [`seeded`], [`commands`]
-//! (forming) → [`settle`], [`ready`] → an [`Answer`]. Nothing here prints or parses arguments.
+//! `fleet` (the nodes and our connections to them) → `launch`, `seeded`, `commands`
+//! (forming) → `settle`, `ready` → an [`Answer`]. Nothing here prints or parses arguments.
 
 mod answer;
 mod clean;
