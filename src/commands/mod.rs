@@ -99,6 +99,7 @@ fn run(cli: &Cli, report: &Report) -> ExitCode {
         let call = Call {
             context,
             report: report.clone(),
+            progress: Arc::clone(&progress),
         };
         // Asked before signals are caught: whoever presses Ctrl-C at a question means it.
         match &cli.verb {
@@ -147,11 +148,14 @@ fn perform(call: &Call, verb: &Verb, progress: &Progress) -> Result<ExitCode> {
 struct Call {
     context: Context,
     report: Report,
+    progress: Arc<Progress>,
 }
 
 impl Call {
     /// Shows an answer.
     fn answer(&self, shown: &crate::report::Shown) -> Result<()> {
+        // The bar stands where the answer goes.
+        self.progress.finish();
         self.report.answer(shown).map_err(|source| Error::Io {
             what: "write the answer".into(),
             source,

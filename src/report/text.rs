@@ -186,13 +186,13 @@ fn status(out: &mut String, answer: &Answer, style: Style) {
     push(
         out,
         &format!(
-            "{}: {}  {} {}  {} primaries with {} replicas each  {} of {SLOT_COUNT} slots ok",
+            "{}: {}  {} {}  {} with {} each  {} of {SLOT_COUNT} slots ok",
             answer.name,
             state_word(answer.state, style),
             answer.server.kind,
             answer.server.version,
-            answer.primaries,
-            answer.replicas,
+            counted(answer.primaries, "primary", "primaries"),
+            counted(answer.replicas, "replica", "replicas"),
             answer.slots_ok
         ),
     );
@@ -222,6 +222,10 @@ fn status(out: &mut String, answer: &Answer, style: Style) {
             &format!("{} {} {}", style.bad("!"), problem.node, problem.message),
         );
     }
+}
+
+fn counted(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 fn row(answer: &Answer, node: &NodeAnswer) -> [String; 10] {
