@@ -106,7 +106,9 @@ async fn hurry(
     spread_slots(context, fleet, &takeovers).await?;
     context.reached("the nodes know each other");
     fleet.attend().await?;
-    take_over(context, fleet, &takeovers).await?;
+    // The steps gave epochs from 1 to the number of nodes.
+    let highest = u64::try_from(fleet.nodes.len()).unwrap_or(u64::MAX);
+    take_over(context, fleet, &takeovers, highest).await?;
     context.reached("the primaries have taken over");
     for step in &steps {
         let Step::Replicate { node, primary } = *step else {

@@ -81,7 +81,7 @@ async fn hurry(context: &Context, cluster: &Cluster, made: &mut Made) -> Result<
         .collect();
     // Who was started last has links to all that were started before: it begins.
     takeovers.reverse();
-    take_over(context, fleet, &takeovers).await?;
+    take_over(context, fleet, &takeovers, 0).await?;
     context.reached("the primaries have taken over");
     if seed.technique == Technique::Phantom {
         let phantoms: Vec<NodeId> = seed
@@ -101,10 +101,16 @@ async fn hurry(context: &Context, cluster: &Cluster, made: &mut Made) -> Result<
 }
 
 /// Has each intended primary take over, one after the other, so that no two take the same epoch.
+///
+/// `highest` is the highest epoch that anybody began with. Who has not heard of it could take one
+/// that another acting owner has: of two with the same epoch one takes a new one, above all others,
+/// and if that is an owner whose place was taken already, it would win its slots back, and its
+/// successor would throw away what it took meanwhile.
 pub(super) async fn take_over(
     context: &Context,
     fleet: &mut Fleet,
     takeovers: &[Takeover],
+    highest: u64,
 ) -> Result<()> {
     let patience = context.patience("the primaries to take over");
     let mut taken = BTreeSet::new();
@@ -120,6 +126,9 @@ pub(super) async fn take_over(
         // What it claims is what it knows its primary to own, and that primary must hear of it.
         loop {
             let lacks = match node.view(fleet.seven).await {
+                Ok(view) if view.info.current_epoch < highest => {
+                    Some("has not heard of every epoch".to_owned())
+                }
                 Ok(view) => lacks_for_takeover(&view, takeover, &taken),
                 Err(fault) => Some(fault.to_string()),
             };
