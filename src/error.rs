@@ -100,6 +100,13 @@ pub enum Error {
         /// The server's words.
         message: String,
     },
+    /// Certificates that nobody would accept, found before anything was started with them.
+    Certificates {
+        /// Whose, and why: `the nodes' certificate has expired`.
+        message: String,
+        /// They are the user's own, not made by rcluster.
+        own: bool,
+    },
     /// A confirmation is needed and cannot be asked for.
     Unconfirmed {
         /// What would be done: `delete the data of cluster "default"`.
@@ -189,7 +196,7 @@ impl Error {
             | Self::ShapeDiffers { .. }
             | Self::NotOurs { .. }
             | Self::NotEmpty { .. } => 7,
-            Self::Refused { .. } => 8,
+            Self::Refused { .. } | Self::Certificates { .. } => 8,
             Self::Unconfirmed { .. } | Self::Unsafe { .. } => 9,
             Self::Unfit { .. } => 10,
         }
@@ -208,6 +215,7 @@ impl Error {
             Self::NotOurs { .. } => "not_ours",
             Self::NotEmpty { .. } => "node_not_empty",
             Self::Refused { .. } => "refused_by_server",
+            Self::Certificates { .. } => "bad_certificate",
             Self::Unconfirmed { .. } => "confirmation_needed",
             Self::Unsafe { .. } => "unsafe",
             Self::Unfit { .. } => "environment",
@@ -236,7 +244,9 @@ impl Error {
             ),
             Self::NotOurs { .. } => Some("move it away, or choose another --name or --home".into()),
             Self::NotEmpty { .. } => Some("look at `{rcluster} status`; to begin anew without the data: {rcluster} down".into()),
-            Self::Refused { .. } => Some("check the user's rights and the password".into()),
+            Self::Refused { .. } => Some("check the password, the rights of the user, and the certificates".into()),
+            Self::Certificates { own: true, .. } => Some("pass others with --tls-ca, --tls-cert and --tls-key; `openssl x509 -noout -text -in FILE` shows what one is good for".into()),
+            Self::Certificates { own: false, .. } => Some("check this machine's clock; certificates are made anew with the cluster: {rcluster} down".into()),
             Self::Unconfirmed { .. } => Some("pass --yes".into()),
             Self::NodesDied { nodes, .. } => {
                 if nodes.iter().any(|node| node.log.is_empty()) {
@@ -303,6 +313,7 @@ impl fmt::Display for Error {
                 n => write!(f, "{n} nodes are not empty"),
             },
             Self::Refused { node, message } => write!(f, "{node} refused: {message}"),
+            Self::Certificates { message, .. } => f.write_str(message),
             Self::Unconfirmed { what } => write!(f, "a confirmation is needed to {what}"),
             Self::NodesDied { nodes, left } => {
                 match nodes.len() {

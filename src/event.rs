@@ -65,6 +65,8 @@ pub enum Event {
     },
     /// Something the user should know, though it stops nothing.
     Note(String),
+    /// Something dangerous: said even to those who want to hear only the answer.
+    Warning(String),
     /// Something only `--verbose` shows.
     Detail(String),
 }

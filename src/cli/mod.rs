@@ -112,45 +112,140 @@ pub enum Verb {
     Version,
 }
 
-/// Arguments of `start` and `up`.
-#[derive(Args, Clone, Debug)]
+/// Arguments of `start` and `up`: the shape of a cluster.
+#[derive(Args, Clone, Debug, Default)]
 pub struct StartArgs {
     /// Primaries [default: 3]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = SHAPE)]
     pub primaries: Option<usize>,
     /// Replicas of each primary [default: 1]
-    #[arg(long, value_name = "N", alias = "cluster-replicas")]
+    #[arg(long, value_name = "N", alias = "cluster-replicas", help_heading = SHAPE)]
     pub replicas: Option<usize>,
+    /// Server program, by path or by name [default: redis-server or valkey-server on PATH]
+    #[arg(long, value_name = "PATH|NAME", env = "RCLUSTER_SERVER", help_heading = SHAPE)]
+    pub server: Option<String>,
+    /// Another server program for some nodes, such as `replica=/opt/valkey-server`; may be repeated
+    #[arg(long, value_name = "NODES=PATH", help_heading = SHAPE)]
+    pub server_for: Vec<String>,
+    /// cluster-node-timeout [default: 2s]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, help_heading = SHAPE)]
+    pub node_timeout: Option<Duration>,
+    /// Persist nothing: started again it comes back formed and empty
+    #[arg(long, help_heading = SHAPE)]
+    pub ephemeral: bool,
+
     /// First client port, or `auto` [default: 30001]
-    #[arg(long, value_name = "BASE|auto")]
+    #[arg(long, value_name = "BASE|auto", help_heading = ADDRESSES)]
     pub port: Option<PortChoice>,
     /// First bus port, or `auto` [default: auto]
-    #[arg(long, value_name = "BASE|auto")]
+    #[arg(long, value_name = "BASE|auto", help_heading = ADDRESSES)]
     pub bus_port: Option<PortChoice>,
-    /// Address to listen on; loopback only [default: 127.0.0.1]
-    #[arg(long, value_name = "ADDR")]
-    pub bind: Option<IpAddr>,
-    /// Server program, by path or by name [default: redis-server or valkey-server on PATH]
-    #[arg(long, value_name = "PATH|NAME", env = "RCLUSTER_SERVER")]
-    pub server: Option<String>,
-    /// cluster-node-timeout [default: 2s]
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    pub node_timeout: Option<Duration>,
+    /// First TLS port beside plain ones (--tls=both), or `auto` [default: auto]
+    #[arg(long, value_name = "BASE|auto", help_heading = ADDRESSES)]
+    pub tls_port: Option<PortChoice>,
+    /// Address to listen on; may be repeated [default: 127.0.0.1]
+    #[arg(long, value_name = "ADDR", value_delimiter = ',', help_heading = ADDRESSES)]
+    pub bind: Vec<IpAddr>,
+    /// Listen on a Unix socket in each node's directory too
+    #[arg(long, help_heading = ADDRESSES)]
+    pub unix_socket: bool,
+    /// Address that nodes give to clients and to each other
+    #[arg(long, value_name = "ADDR", help_heading = ADDRESSES)]
+    pub announce_ip: Option<IpAddr>,
+    /// First port that nodes give to clients
+    #[arg(long, value_name = "BASE", help_heading = ADDRESSES)]
+    pub announce_port: Option<u16>,
+    /// First bus port that nodes give to each other
+    #[arg(long, value_name = "BASE", help_heading = ADDRESSES)]
+    pub announce_bus_port: Option<u16>,
+    /// Host name that nodes give to clients; {index} and {port} are the node's own
+    #[arg(long, value_name = "NAME", help_heading = ADDRESSES)]
+    pub announce_hostname: Option<String>,
+
     /// A line for every redis.conf; may be repeated
-    #[arg(long, value_name = "DIRECTIVE=VALUE")]
+    #[arg(long, value_name = "DIRECTIVE=VALUE", help_heading = CONFIGURATION)]
     pub set: Vec<String>,
+    /// A line for some nodes' redis.conf, such as `--set-for replica:2 maxmemory=100mb`; may be repeated
+    #[arg(long, num_args = 2, value_names = ["NODES", "DIRECTIVE=VALUE"], help_heading = CONFIGURATION)]
+    pub set_for: Vec<String>,
     /// A file of lines for every redis.conf; --set wins over it
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = CONFIGURATION)]
     pub conf: Option<PathBuf>,
-    /// Persist nothing: started again it comes back formed and empty
-    #[arg(long)]
-    pub ephemeral: bool,
+    /// A module for every node, with its arguments; may be repeated
+    #[arg(long, value_name = "FILE [ARGS]", help_heading = CONFIGURATION)]
+    pub loadmodule: Vec<String>,
+
+    /// Password of the nodes, read from a file or from standard input (-); also `RCLUSTER_PASSWORD`
+    #[arg(long, value_name = "FILE|-", help_heading = SECURITY)]
+    pub password_file: Option<PathBuf>,
+    /// Make up a password
+    #[arg(long, conflicts_with = "password_file", help_heading = SECURITY)]
+    pub generate_password: bool,
+    /// ACL file; each node gets a copy
+    #[arg(long, value_name = "FILE", help_heading = SECURITY)]
+    pub aclfile: Option<PathBuf>,
+    /// ACL user that rcluster is, with the password above [default: default]
+    #[arg(long, value_name = "NAME", help_heading = SECURITY)]
+    pub user: Option<String>,
+    /// ACL user that replicas are [default: the same]
+    #[arg(long, value_name = "NAME", help_heading = SECURITY)]
+    pub replication_user: Option<String>,
+    /// Password of that user [default: the same]
+    #[arg(long, value_name = "FILE|-", requires = "replication_user", help_heading = SECURITY)]
+    pub replication_password_file: Option<PathBuf>,
+    /// TLS everywhere, with certificates made for it; `both` keeps a plain client port
+    #[arg(long, value_name = "only|both", num_args = 0..=1, require_equals = true, default_missing_value = "only", help_heading = SECURITY)]
+    pub tls: Option<TlsPorts>,
+    /// What TLS asks of clients and of nodes [default: optional]
+    #[arg(long, value_name = "no|optional|yes", help_heading = SECURITY)]
+    pub tls_auth_clients: Option<AuthClients>,
+    /// Your own CA instead of one made for the cluster
+    #[arg(long, value_name = "FILE", requires = "tls_cert", help_heading = SECURITY)]
+    pub tls_ca: Option<PathBuf>,
+    /// Your own certificate for all nodes, with its chain
+    #[arg(long, value_name = "FILE", requires = "tls_key", help_heading = SECURITY)]
+    pub tls_cert: Option<PathBuf>,
+    /// Its key
+    #[arg(long, value_name = "FILE", requires = "tls_ca", help_heading = SECURITY)]
+    pub tls_key: Option<PathBuf>,
+    /// Certificate that nodes and rcluster show as clients [default: the same as --tls-cert]
+    #[arg(long, value_name = "FILE", requires_all = ["tls_client_key", "tls_cert"], help_heading = SECURITY)]
+    pub tls_client_cert: Option<PathBuf>,
+    /// Its key
+    #[arg(long, value_name = "FILE", requires = "tls_client_cert", help_heading = SECURITY)]
+    pub tls_client_key: Option<PathBuf>,
+
     /// Keep what a failed first start has made
     #[arg(long)]
     pub retain: bool,
-    /// Give existing data to an older server, or to one of the other kind
+    /// Give existing data to an older or another kind of server; open an unprotected cluster to the network
     #[arg(short, long)]
     pub yes: bool,
+}
+
+const SHAPE: &str = "Shape";
+const ADDRESSES: &str = "Addresses";
+const CONFIGURATION: &str = "Configuration";
+const SECURITY: &str = "Security";
+
+/// Which client ports there are with TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TlsPorts {
+    /// Only those of TLS.
+    Only,
+    /// Plain ones too.
+    Both,
+}
+
+/// What TLS asks of clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AuthClients {
+    /// No certificate.
+    No,
+    /// A good certificate, or none.
+    Optional,
+    /// A good certificate.
+    Yes,
 }
 
 /// Arguments of `create`.

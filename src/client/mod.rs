@@ -4,16 +4,19 @@
 //! right depends on the command, so those who use it decide. RESP2 throughout, because every
 //! server speaks it.
 
+mod access;
 mod fault;
 
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo,
-    Value, cmd,
+    AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionAddr, IntoConnectionInfo,
+    RedisConnectionInfo, TlsCertificates, Value, cmd,
 };
+use secrecy::ExposeSecret as _;
 
+pub use access::{Access, BadCertificate, Identity};
 pub use fault::Fault;
 
 use crate::cluster::{
@@ -50,18 +53,48 @@ impl std::fmt::Debug for Connection {
 }
 
 impl Connection {
-    /// Connects to a node. `limit` bounds the connect and each later answer.
-    pub async fn open(addr: NodeAddr, limit: Duration) -> Result<Self, Fault> {
-        let settings = redis::io::tcp::TcpSettings::default().set_nodelay(true);
+    /// Connects to a node, and is let in. `limit` bounds the connect and each later answer.
+    pub async fn open(addr: NodeAddr, access: &Access, limit: Duration) -> Result<Self, Fault> {
+        let (host, port) = (addr.host.to_string(), addr.peer_port());
+        let target = match &access.tls {
+            None => ConnectionAddr::Tcp(host, port),
+            Some(_) => ConnectionAddr::TcpTls {
+                host,
+                port,
+                insecure: false,
+                tls_params: None,
+            },
+        };
         // CLIENT SETINFO would be a round trip more, and an error in old servers' statistics.
-        let info = ConnectionAddr::Tcp(addr.host.to_string(), addr.port)
+        let mut settings = RedisConnectionInfo::default().set_skip_set_lib_name();
+        if let Some(password) = &access.password {
+            settings = settings.set_password(password.expose_secret());
+            if let Some(user) = &access.user {
+                settings = settings.set_username(user);
+            }
+        }
+        let info = target
             .into_connection_info()?
-            .set_tcp_settings(settings)
-            .set_redis_settings(RedisConnectionInfo::default().set_skip_set_lib_name());
+            .set_tcp_settings(redis::io::tcp::TcpSettings::default().set_nodelay(true))
+            .set_redis_settings(settings);
+        let client = match &access.tls {
+            None => Client::open(info)?,
+            Some(identity) => {
+                access::install_provider();
+                let certificates = TlsCertificates {
+                    client_tls: Some(ClientTlsConfig {
+                        client_cert: identity.certificate.clone(),
+                        client_key: identity.key.clone(),
+                    }),
+                    root_cert: Some(identity.ca.clone()),
+                };
+                Client::build_with_tls(info, certificates)?
+            }
+        };
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(limit))
             .set_response_timeout(Some(limit));
-        let inner = Client::open(info)?
+        let inner = client
             .get_multiplexed_async_connection_with_config(&config)
             .await?;
         Ok(Self { inner })
@@ -192,7 +225,7 @@ impl Connection {
             let mut command = words("CLUSTER MEET");
             command
                 .arg(peer.host.to_string())
-                .arg(peer.port)
+                .arg(peer.peer_port())
                 .arg(peer.bus_port);
             command
         };
@@ -316,18 +349,22 @@ fn info(answer: Result<Reply, Fault>) -> Result<Info, Fault> {
 
 fn replication(info: &Info) -> Replication {
     let replica = matches!(info.get("role"), Some("slave" | "replica"));
+    // Redis says master and slave, Valkey begins to say primary and replica.
+    let number = |names: [&str; 2]| names.into_iter().find_map(|name| info.number(name));
+    let link = info
+        .get("master_link_status")
+        .or_else(|| info.get("primary_link_status"));
     let offset = if replica {
-        "slave_repl_offset"
+        ["slave_repl_offset", "replica_repl_offset"]
     } else {
-        "master_repl_offset"
+        ["master_repl_offset", "primary_repl_offset"]
     };
     Replication {
         replica,
-        link_up: replica && info.get("master_link_status") == Some("up"),
-        syncing: info
-            .number("master_sync_in_progress")
+        link_up: replica && link == Some("up"),
+        syncing: number(["master_sync_in_progress", "primary_sync_in_progress"])
             .is_some_and(|number| number != 0),
-        offset: info.number(offset).unwrap_or_default(),
+        offset: number(offset).unwrap_or_default(),
     }
 }
 

@@ -80,10 +80,25 @@ impl fmt::Debug for NodeId {
 pub struct NodeAddr {
     /// The IP address; the bus never speaks names.
     pub host: IpAddr,
-    /// The client port.
+    /// The client port: of TLS, where it is the only one.
     pub port: u16,
     /// The cluster bus port (`cluster-port`, else the client port + 10000).
     pub bus_port: u16,
+    /// The TLS port, where `port` is a plain one beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_port: Option<u16>,
+}
+
+impl NodeAddr {
+    /// The port that peers and rcluster speak to: of TLS, if there is TLS.
+    pub fn peer_port(&self) -> u16 {
+        self.tls_port.unwrap_or(self.port)
+    }
+
+    /// All ports that the node listens on.
+    pub fn ports(&self) -> impl Iterator<Item = u16> {
+        [self.port, self.bus_port].into_iter().chain(self.tls_port)
+    }
 }
 
 impl fmt::Display for NodeAddr {
@@ -131,6 +146,7 @@ mod tests {
             host: "::1".parse().expect("literal"),
             port: 7,
             bus_port: 8,
+            tls_port: None,
         };
         assert_eq!(addr.to_string(), "[::1]:7");
     }

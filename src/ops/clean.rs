@@ -6,7 +6,7 @@ use super::context::Context;
 use super::fleet::Fleet;
 use super::stop::{Stopped, stop_locked};
 use crate::error::{Error, Result};
-use crate::store::{Cluster, DataNames, Lock, Manifest, PortLock};
+use crate::store::{Cluster, Lock, Manifest, PortLock};
 use crate::sys::process::working_below;
 
 /// What `clean` or `down` did.
@@ -70,7 +70,7 @@ fn remove(
     let manifest = cluster.manifest()?;
     refuse_while_used(context, &cluster)?;
     if let Some(manifest) = &manifest {
-        let fleet = Fleet::observe(&cluster, manifest, true)?;
+        let fleet = Fleet::observe(&cluster, manifest)?;
         fleet.refuse_elsewhere()?;
         fleet.refuse_running()?;
     }
@@ -127,13 +127,22 @@ pub(super) fn delete_data(cluster: &Cluster, manifest: &Manifest) -> Result<Vec<
             other => other?,
         }
     }
-    let names = DataNames::of(&manifest.spec.directives);
     let mut left = Vec::new();
-    for entry in &manifest.nodes {
-        cluster.remove_node(entry.addr.port, &names, &mut left)?;
-    }
+    remove_node_dirs(cluster, manifest, &mut left)?;
     cluster.remove_files(&mut left)?;
     Ok(left)
+}
+
+/// Deletes what the nodes hold, and their directories; what is not ours goes to `left`.
+pub(super) fn remove_node_dirs(
+    cluster: &Cluster,
+    manifest: &Manifest,
+    left: &mut Vec<PathBuf>,
+) -> Result<()> {
+    for (number, entry) in manifest.nodes.iter().enumerate() {
+        cluster.remove_node(entry.addr.port, &manifest.data_names(number), left)?;
+    }
+    Ok(())
 }
 
 fn delete_files(cluster: &Cluster) -> Result<Vec<PathBuf>> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::context::Context;
 use super::fleet::{Fleet, failed};
 use super::new::journal_for;
+use super::programs::Programs;
 use super::seeded::{Takeover, take_over};
 use super::settle::{Pace, settle};
 use super::start::put_back_on_failure;
@@ -13,7 +14,7 @@ use crate::cluster::{NodeAddr, NodeId, Role, SLOT_COUNT};
 use crate::error::{Error, NodeProblem, Result};
 use crate::event::Event;
 use crate::plan::{Layout, Step, View, by_commands, finish, missing};
-use crate::server::{Binary, forming_values};
+use crate::server::forming_values;
 use crate::store::{Cluster, Journal, Manifest, Work};
 
 /// How often half-formed nodes are looked at anew.
@@ -25,12 +26,12 @@ pub(super) async fn form(
     cluster: &Cluster,
     manifest: &mut Manifest,
     fleet: &mut Fleet,
-    binary: &Binary,
+    programs: &Programs,
 ) -> Result<Vec<View>> {
     context.events.emit(Event::Forming {
         nodes: fleet.nodes.len(),
     });
-    let capabilities = binary.capabilities();
+    let capabilities = programs.capabilities();
     let conf = user_conf(cluster, manifest, &[])?;
     let values = forming_values(
         fleet.nodes.len(),
@@ -160,7 +161,7 @@ async fn ids(fleet: &mut Fleet) -> Result<Vec<NodeId>> {
 /// Sends `steps`, each node's in order, all nodes at once. Neither waits nor repeats.
 async fn run(fleet: &Fleet, steps: &[Step], ids: &[NodeId]) -> Result<()> {
     let seven = fleet.seven;
-    let addr = |number: usize| fleet.nodes.get(number).map(|node| node.addr);
+    let addr = |number: usize| fleet.nodes.get(number).map(|node| node.known_as);
     fleet
         .each("a node refused", async |number, node: &Connection| {
             let own = || steps.iter().filter(|step| step.node() == number);
@@ -245,7 +246,7 @@ async fn spread_slots(context: &Context, fleet: &mut Fleet, takeovers: &[Takeove
                 continue;
             };
             if !knows {
-                let fault = fleet.connection(holder)?.meet(&[successor.addr]).await;
+                let fault = fleet.connection(holder)?.meet(&[successor.known_as]).await;
                 fault.map_err(|fault| {
                     failed("MEET was refused", vec![fleet.problem(holder, &fault)])
                 })?;

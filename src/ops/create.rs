@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use super::answer::Answer;
 use super::commands::{finish_in_place, form};
 use super::context::Context;
-use super::fleet::{Fleet, binary_of, failed, knows_seven};
-use super::new::StartWish;
+use super::fleet::{Fleet, failed};
+use super::programs::Programs;
 use super::ready::expected;
 use super::resume::resume_forming;
 use super::settle::{Pace, settle};
 use super::start::{answer, interrupted_forming, put_back_on_failure, usable_manifest};
+use super::wish::StartWish;
 use crate::cluster::NodeId;
 use crate::error::{Error, NodeProblem, Result};
 use crate::plan::{Layout, Step, View, by_commands, missing};
@@ -81,7 +82,7 @@ pub async fn create(context: &Context, wish: CreateWish) -> Result<Answer> {
     if shape_changed {
         cluster.write_manifest(&manifest)?;
     }
-    let mut fleet = Fleet::observe(&cluster, &manifest, knows_seven(&manifest))?.within(context);
+    let mut fleet = Fleet::open(context, &cluster, &manifest)?;
     fleet.refuse_elsewhere()?;
     require_running(context, &fleet)?;
     let patience = context.patience("every node to answer");
@@ -128,11 +129,11 @@ pub(super) async fn form_or_verify(
         )
         .await?
     } else if all_alone(&fleet, &looks).await? {
-        let binary = binary_of(&manifest).ok_or_else(|| Error::Corrupt {
+        let programs = Programs::recorded(&manifest).ok_or_else(|| Error::Corrupt {
             path: cluster.path().to_owned(),
             why: "its manifest names no server that is known".into(),
         })?;
-        form(context, cluster, &mut manifest, &mut fleet, &binary).await?
+        form(context, cluster, &mut manifest, &mut fleet, &programs).await?
     } else {
         // Known to each other already, but to nobody else: what is missing can be added.
         cluster.write_journal(&journal)?;

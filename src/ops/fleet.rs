@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
+use super::access::access;
 use super::context::Context;
+use super::programs::know_seven;
 use super::wait::Patience;
-use crate::client::{Connection, Fault};
+use crate::client::{Access, Connection, Fault};
 use crate::cluster::NodeAddr;
 use crate::error::{Error, NodeProblem, Result};
 use crate::plan::View;
-use crate::server::{self, Binary, Child};
+use crate::server::{self, Child};
 use crate::store::{Cluster, LOG_FILE, Manifest, Processes, Started};
 use crate::sys::process::{Found, Process, find, find_intended};
 
@@ -39,6 +41,8 @@ pub(super) enum Life {
 pub(super) struct Node {
     /// Where it listens.
     pub(super) addr: NodeAddr,
+    /// Where its peers reach it.
+    pub(super) known_as: NodeAddr,
     /// Its process.
     pub(super) life: Life,
     /// Our connection to it, once it answered as the process we mean.
@@ -52,11 +56,18 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// The node at `addr` of `cluster`, with the process `life`.
-    pub(super) fn new(cluster: &Cluster, addr: NodeAddr, life: Life) -> Self {
+    /// Node `number` (from 0) of `manifest`, at `addr`, with the process `life`.
+    pub(super) fn new(
+        cluster: &Cluster,
+        manifest: &Manifest,
+        number: usize,
+        addr: NodeAddr,
+        life: Life,
+    ) -> Self {
         let log = cluster.node_path(addr.port).join(LOG_FILE);
         Self {
             addr,
+            known_as: manifest.spec.known_as(number, addr),
             life,
             connection: None,
             log,
@@ -112,11 +123,11 @@ impl Node {
 
     /// Connects, and makes sure that who answers is the process we mean: a stranger on the port
     /// answers PING too.
-    pub(super) async fn connect(&mut self, limit: Duration) -> Result<(), Fault> {
+    pub(super) async fn connect(&mut self, access: &Access, limit: Duration) -> Result<(), Fault> {
         if self.connection.is_some() {
             return Ok(());
         }
-        let connection = Connection::open(self.addr, limit).await?;
+        let connection = Connection::open(self.addr, access, limit).await?;
         let info = connection.server().await?;
         let answered = info.number("process_id");
         if answered.and_then(|pid| i32::try_from(pid).ok()) != self.pid() {
@@ -127,12 +138,17 @@ impl Node {
     }
 
     /// What it sees. Reconnects if the connection broke.
-    pub(super) async fn view(&mut self, seven: bool, limit: Duration) -> Result<View, String> {
+    pub(super) async fn view(
+        &mut self,
+        seven: bool,
+        access: &Access,
+        limit: Duration,
+    ) -> Result<View, String> {
         if let Some(how) = self.has_ended() {
             return Err(how);
         }
         let result = async {
-            self.connect(limit).await?;
+            self.connect(access, limit).await?;
             match &self.connection {
                 Some(connection) => connection.view(seven).await,
                 None => Err(Fault::Silent),
@@ -154,25 +170,36 @@ pub(super) struct Fleet {
     pub(super) nodes: Vec<Node>,
     /// Whether the servers know what came with 7.0.
     pub(super) seven: bool,
+    /// How we come in.
+    pub(super) access: Access,
     /// How long one command may take.
     pub(super) limit: Duration,
 }
 
 impl Fleet {
-    /// The nodes of `manifest`, with those of their processes that live.
-    pub(super) fn observe(cluster: &Cluster, manifest: &Manifest, seven: bool) -> Result<Self> {
+    /// The nodes of `manifest`, with those of their processes that live, to be spoken to.
+    pub(super) fn open(context: &Context, cluster: &Cluster, manifest: &Manifest) -> Result<Self> {
+        let mut fleet = Self::observe(cluster, manifest)?.within(context);
+        fleet.access = access(cluster, manifest)?;
+        Ok(fleet)
+    }
+
+    /// The same, to be looked at and ended: that needs no way in.
+    pub(super) fn observe(cluster: &Cluster, manifest: &Manifest) -> Result<Self> {
         let processes = cluster.processes()?.unwrap_or_default();
         let nodes = manifest
             .nodes
             .iter()
-            .map(|entry| {
+            .enumerate()
+            .map(|(number, entry)| {
                 let life = life_of(&processes, entry.addr.port)?;
-                Ok(Node::new(cluster, entry.addr, life))
+                Ok(Node::new(cluster, manifest, number, entry.addr, life))
             })
             .collect::<Result<_>>()?;
         Ok(Self {
             nodes,
-            seven,
+            seven: know_seven(manifest),
+            access: Access::default(),
             limit: ANSWER_LIMIT,
         })
     }
@@ -228,10 +255,10 @@ impl Fleet {
 
     /// Connects to every living node at once.
     pub(super) async fn connect(&mut self) -> Result<(), Vec<(NodeProblem, Fault)>> {
-        let limit = self.limit;
+        let (access, limit) = (&self.access, self.limit);
         let living = self.nodes.iter_mut().filter(|node| node.runs());
         let tasks = living.map(async |node| {
-            let fault = node.connect(limit).await.err()?;
+            let fault = node.connect(access, limit).await.err()?;
             let stopped = matches!(&node.life, Life::Process(process) if process.is_stopped());
             let message = if stopped {
                 "is stopped (SIGSTOP)".to_owned()
@@ -300,8 +327,12 @@ impl Fleet {
 
     /// Asks every node for what it sees.
     pub(super) async fn views(&mut self) -> Vec<Result<View, String>> {
-        let (seven, limit) = (self.seven, self.limit);
-        join_all(self.nodes.iter_mut().map(|node| node.view(seven, limit))).await
+        let (seven, access, limit) = (self.seven, &self.access, self.limit);
+        let views = self
+            .nodes
+            .iter_mut()
+            .map(|node| node.view(seven, access, limit));
+        join_all(views).await
     }
 
     /// The same, once every node answers: one that loads its data does not, for a while.
@@ -397,26 +428,6 @@ pub(super) fn failed(what: &str, nodes: Vec<NodeProblem>) -> Error {
         message: what.to_owned(),
         nodes,
     }
-}
-
-/// Whether the server that a manifest names knows what came with 7.0.
-pub(super) fn knows_seven(manifest: &Manifest) -> bool {
-    binary_of(manifest).is_none_or(|binary| binary.capabilities().seven)
-}
-
-/// The server of a manifest, as it was probed when it was last started.
-pub(super) fn binary_of(manifest: &Manifest) -> Option<Binary> {
-    let kind = match manifest.server.kind.as_str() {
-        "redis" => crate::server::Kind::Redis,
-        "valkey" => crate::server::Kind::Valkey,
-        _ => return None,
-    };
-    let version = crate::server::Version::parse(&manifest.server.version)?;
-    Some(Binary {
-        path: manifest.server.path.clone(),
-        kind,
-        version,
-    })
 }
 
 fn life_of(processes: &Processes, port: u16) -> Result<Life> {

@@ -7,9 +7,11 @@ use futures_util::future::join_all;
 
 use super::context::Context;
 use super::fleet::{Fleet, Life};
+use super::programs::Programs;
 use crate::error::{Error, NodeProblem, Result};
 use crate::event::Event;
-use crate::server::{self, Binary};
+use crate::plan::ClusterSpec;
+use crate::server;
 use crate::store::{Cluster, LOG_FILE, Started};
 use crate::sys::process::{Epoch, Intent, now_ticks};
 use crate::sys::{dir, limits};
@@ -21,7 +23,9 @@ const FIRST_ANSWER_LIMIT: Duration = Duration::from_secs(2);
 pub(super) struct Launch<'a> {
     pub(super) context: &'a Context,
     pub(super) cluster: &'a Cluster,
-    pub(super) binary: &'a Binary,
+    /// The cluster's shape.
+    pub(super) spec: &'a ClusterSpec,
+    pub(super) programs: &'a Programs,
     /// Values for the command line.
     pub(super) values: &'a [(&'static str, String)],
 }
@@ -94,7 +98,11 @@ impl Launch<'_> {
             let Some((path, log)) = places.get(number) else {
                 continue;
             };
-            match server::spawn(&self.binary.path, path, log, self.values) {
+            let program = &self
+                .programs
+                .program(self.spec, *number, node.addr.port)
+                .path;
+            match server::spawn(program, path, log, self.values) {
                 Ok(child) => {
                     if let Some(started) = processes.nodes.get_mut(&node.addr.port) {
                         started.record = Some(child.record());
@@ -103,7 +111,7 @@ impl Launch<'_> {
                 }
                 Err(source) => {
                     failure = Some(Error::Io {
-                        what: format!("run {}", self.binary.path.display()),
+                        what: format!("run {}", program.display()),
                         source,
                     });
                     break;
@@ -127,7 +135,7 @@ impl Launch<'_> {
         };
         self.context.events.emit(Event::Starting {
             nodes: numbers.len(),
-            server: self.binary.to_string(),
+            server: self.programs.common.to_string(),
             at,
         });
     }
@@ -141,6 +149,7 @@ impl Launch<'_> {
             .max(Duration::from_micros(200) * u32::try_from(numbers.len()).unwrap_or(1));
         let (events, done) = (&self.context.events, &std::cell::Cell::new(0));
         let someone_died = &std::cell::Cell::new(false);
+        let access = &fleet.access;
         let chosen = fleet.nodes.iter_mut().enumerate();
         let chosen = chosen.filter(|(number, _)| numbers.contains(number));
         let tasks = chosen.map(async |(_, node)| {
@@ -149,7 +158,7 @@ impl Launch<'_> {
                     someone_died.set(true);
                     return Some(Unready::Died(death));
                 }
-                let fault = match node.connect(FIRST_ANSWER_LIMIT).await {
+                let fault = match node.connect(access, FIRST_ANSWER_LIMIT).await {
                     Ok(()) => {
                         done.set(done.get() + 1);
                         let (done, of) = (done.get(), numbers.len());

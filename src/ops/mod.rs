@@ -4,6 +4,7 @@
 //! `fleet` (the nodes and our connections to them) → `launch`, `seeded`, `commands`
 //! (forming) → `settle`, `ready` → an [`Answer`]. Nothing here prints or parses arguments.
 
+mod access;
 mod answer;
 mod clean;
 mod commands;
@@ -13,6 +14,7 @@ mod fleet;
 mod launch;
 mod list;
 mod new;
+mod programs;
 mod ready;
 mod resume;
 mod seeded;
@@ -23,13 +25,15 @@ mod stop;
 mod tick;
 mod up;
 mod wait;
+mod wish;
 
 pub use answer::{Answer, NodeAnswer, ProcessState, State};
 pub use clean::{Cleaned, clean, down};
 pub use context::Context;
 pub use create::{CreateWish, Planned, create, plan_create};
 pub use list::{Listed, list};
-pub use start::{StartWish, start};
+pub use start::start;
 pub use status::status;
 pub use stop::{StopResult, Stopped, stop};
 pub use up::up;
+pub use wish::StartWish;

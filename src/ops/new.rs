@@ -5,150 +5,33 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use secrecy::ExposeSecret as _;
+
+use super::access::access;
+use super::clean::remove_node_dirs;
 use super::context::Context;
 use super::fleet::{Fleet, Life, Node};
 use super::launch::Launch;
+use super::programs::Programs;
 use super::settle::Pace;
 use super::stop::end;
+use super::wish::{StartWish, ports_error};
+use crate::client::{BadCertificate, Identity};
 use crate::cluster::{NodeAddr, NodeId};
 use crate::error::{Error, Result};
-use crate::plan::{ClusterSpec, Directive, Layout, PortChoice, Seed, SeedNode, Technique};
-use crate::server::{self, Binary, Ports, PortsError, PortsWish};
-use crate::store::{
-    Cluster, DataNames, Journal, Lock, Manifest, NodeEntry, PortLock, ServerInfo, Work,
+use crate::event::Event;
+use crate::plan::{
+    Certificates, ClientCertificates, ClusterSpec, Layout, PortChoice, Secrets, Seed, SeedNode,
+    Technique, Tls,
 };
+use crate::server::{self, ACL_FILE, Capabilities, NodeConf, Ports, PortsWish};
+use crate::store::{Cluster, Journal, Lock, Manifest, NodeEntry, PortLock, ServerInfo, Work};
 use crate::sys;
+use crate::sys::dir::Dir;
 use crate::sys::sockets::{self, DeadPort};
-
-/// The port that node 1 gets if nobody says otherwise: create-cluster's.
-const DEFAULT_PORT: u16 = 30001;
 
 /// How often `auto` tries other ports after some were stolen between test and bind.
 const PORT_TRIES: usize = 5;
-
-/// What options say about the shape; `None` where they say nothing.
-#[derive(Clone, Debug, Default)]
-pub struct StartWish {
-    /// `--primaries`.
-    pub primaries: Option<usize>,
-    /// `--replicas`.
-    pub replicas: Option<usize>,
-    /// `--port`.
-    pub port: Option<PortChoice>,
-    /// `--bus-port`.
-    pub bus_port: Option<PortChoice>,
-    /// `--bind`.
-    pub bind: Option<IpAddr>,
-    /// `--server`: a path, or a name on `PATH`.
-    pub server: Option<String>,
-    /// `--node-timeout`.
-    pub node_timeout: Option<Duration>,
-    /// `--conf` and `--set`.
-    pub directives: Option<Vec<Directive>>,
-    /// `--ephemeral`.
-    pub ephemeral: bool,
-    /// `--yes`: older servers, and those of the other kind, may be given the data.
-    pub yes: bool,
-    /// `--retain`: what a failed first start made is kept.
-    pub retain: bool,
-}
-
-impl StartWish {
-    /// The shape of a new cluster.
-    pub(super) fn spec(&self) -> Result<ClusterSpec> {
-        let default = ClusterSpec::default();
-        let timeout = self
-            .node_timeout
-            .map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
-        let spec = ClusterSpec {
-            primaries: self.primaries.unwrap_or(default.primaries),
-            replicas: self.replicas.unwrap_or(default.replicas),
-            bind: self.bind.unwrap_or(default.bind),
-            node_timeout_ms: timeout.unwrap_or(default.node_timeout_ms),
-            directives: self.directives.clone().unwrap_or_default(),
-            ephemeral: self.ephemeral,
-        };
-        spec.check()?;
-        Ok(spec)
-    }
-
-    /// Refuses what no machine can do, before anything is touched.
-    pub(super) fn check(&self) -> Result<()> {
-        let spec = self.spec()?;
-        let [client, bus] = self.ports();
-        server::check_ports(client, bus, spec.node_count()).map_err(ports_error)
-    }
-
-    /// The ports that were asked for: of clients, and of the bus.
-    fn ports(&self) -> [PortChoice; 2] {
-        let client = self.port.unwrap_or(PortChoice::Base(DEFAULT_PORT));
-        [client, self.bus_port.unwrap_or(PortChoice::Auto)]
-    }
-
-    /// Where the options that were given differ from a cluster that exists.
-    pub(super) fn differences(&self, manifest: &Manifest) -> Vec<String> {
-        let mut found = Vec::new();
-        let mut compare = |what: &str, wish: Option<String>, is: String| {
-            if let Some(wish) = wish.filter(|wish| *wish != is) {
-                found.push(format!("{what} {is}, not {wish}"));
-            }
-        };
-        let base = |choice: Option<PortChoice>| match choice {
-            Some(PortChoice::Base(port)) => Some(port.to_string()),
-            Some(PortChoice::Auto) | None => None,
-        };
-        let spec = &manifest.spec;
-        let first = manifest.nodes.first().map(|node| node.addr);
-        let number = |port: Option<u16>| port.map(|port| port.to_string()).unwrap_or_default();
-        let millis = |ms: u64| humantime::format_duration(Duration::from_millis(ms)).to_string();
-        compare(
-            "--primaries",
-            self.primaries.map(|n| n.to_string()),
-            spec.primaries.to_string(),
-        );
-        compare(
-            "--replicas",
-            self.replicas.map(|n| n.to_string()),
-            spec.replicas.to_string(),
-        );
-        compare(
-            "--port",
-            base(self.port),
-            number(first.map(|addr| addr.port)),
-        );
-        compare(
-            "--bus-port",
-            base(self.bus_port),
-            number(first.map(|addr| addr.bus_port)),
-        );
-        compare(
-            "--bind",
-            self.bind.map(|bind| bind.to_string()),
-            spec.bind.to_string(),
-        );
-        let timeout = self
-            .node_timeout
-            .map(|timeout| humantime::format_duration(timeout).to_string());
-        compare("--node-timeout", timeout, millis(spec.node_timeout_ms));
-        if self.ephemeral && !spec.ephemeral {
-            found.push("the cluster is not --ephemeral".into());
-        }
-        if self
-            .directives
-            .as_ref()
-            .is_some_and(|wish| *wish != spec.directives)
-        {
-            let is: Vec<String> = spec.directives.iter().map(ToString::to_string).collect();
-            let is = if is.is_empty() {
-                "nothing".to_owned()
-            } else {
-                is.join(", ")
-            };
-            found.push(format!("--set and --conf gave {is}"));
-        }
-        found
-    }
-}
 
 /// A cluster whose processes were made just now.
 pub(super) struct Made {
@@ -208,29 +91,48 @@ async fn try_make(
     work: Work,
 ) -> Result<Made> {
     let spec = wish.spec()?;
-    let binary = Binary::find(wish.server.as_deref()).await?;
+    let programs = Programs::find(wish).await?;
+    programs.check(&spec)?;
+    let hosts: Vec<IpAddr> = spec.binds().collect();
+    server::check_hosts(&hosts).map_err(ports_error)?;
+    refuse_exposure(context, &spec, wish.yes)?;
+    let (secrets, certificates) = credentials(context, wish, &spec)?;
     if spec.primaries < 3 && spec.replicas > 0 {
         context.events.note("failover needs 3 primaries or more: replicas of this cluster will not take over by themselves");
     }
     let ports_lock = context.lock_ports().await?;
     for tries_left in (0..PORT_TRIES).rev() {
         let [client, bus] = wish.ports();
-        let ports = choose_ports(context, &spec, client, bus, &binary)?;
+        let ports = choose_ports(context, &spec, wish, programs.capabilities())?;
+        let addresses: Vec<NodeAddr> = addresses(&spec, &ports).collect();
+        let client_ports: Vec<u16> = addresses.iter().map(|addr| addr.port).collect();
+        wish.check_selectors(&spec, &client_ports)?;
         if let Some(note) = &ports.note {
             context.events.note(note.clone());
         }
-        let manifest = Manifest {
+        // Before the manifest: a cluster that has one has all that its nodes need.
+        cluster.write_secrets(&secrets)?;
+        if let Some(certificates) = &certificates {
+            cluster.write_certificates(certificates)?;
+        }
+        let mut manifest = Manifest {
             schema_version: Manifest::SCHEMA_VERSION,
             name: context.name.to_string(),
-            server: server_info(&binary),
-            nodes: addresses(&spec, &ports)
-                .map(|addr| NodeEntry { addr, id: None })
+            server: ServerInfo::default(),
+            nodes: addresses
+                .into_iter()
+                .map(|addr| NodeEntry {
+                    addr,
+                    id: None,
+                    server: None,
+                })
                 .collect(),
             spec: spec.clone(),
             formed: false,
             cleaning: false,
         };
-        match make_nodes(context, cluster, manifest, &binary, work, &ports_lock).await {
+        programs.record(&mut manifest);
+        match make_nodes(context, cluster, manifest, &programs, work, &ports_lock).await {
             Err(Error::NodesDied { nodes, .. })
                 if tries_left > 0
                     && (client == PortChoice::Auto || bus == PortChoice::Auto)
@@ -252,12 +154,118 @@ async fn try_make(
     })
 }
 
+/// A cluster that the network can reach, and that lets in whoever comes, is made only if that is meant.
+fn refuse_exposure(context: &Context, spec: &ClusterSpec, yes: bool) -> Result<()> {
+    if !spec.is_exposed() {
+        return Ok(());
+    }
+    let security = &spec.security;
+    let has_password = security.password || security.acl;
+    let binds: Vec<String> = spec.binds().map(|bind| bind.to_string()).collect();
+    let at = binds.join(" and ");
+    let danger = match (&security.tls, has_password) {
+        (None, false) => {
+            "anybody who reaches this machine can read, change and delete all data, and run code through it"
+        }
+        (None, true) => {
+            "the cluster bus takes no password: who reaches a bus port can take the cluster over, and passwords cross the network in clear"
+        }
+        (Some(tls), false) if tls.clients != ClientCertificates::Yes => {
+            "there is no password, and no certificate is demanded of clients: anybody who reaches this machine can come in"
+        }
+        (Some(tls), true) if tls.clients == ClientCertificates::No => {
+            "the cluster bus takes no password, and no certificate is demanded: who reaches a bus port can take the cluster over"
+        }
+        _ => return Ok(()),
+    };
+    context
+        .events
+        .emit(Event::Warning(format!("listening on {at}: {danger}")));
+    if security.tls.is_none() && !has_password && !yes {
+        return Err(Error::Unconfirmed {
+            what: format!(
+                "listen on {at} without a password (--password-file, --generate-password) and without TLS (--tls)"
+            ),
+        });
+    }
+    Ok(())
+}
+
+/// The secrets and certificates of a new cluster: given, checked; or made.
+fn credentials(
+    context: &Context,
+    wish: &StartWish,
+    spec: &ClusterSpec,
+) -> Result<(Secrets, Option<Certificates>)> {
+    let secrets = wish.secrets(|| {
+        let bytes = sys::random_bytes().map_err(no_random)?;
+        // Forty hex digits: nothing that any shell or client could stumble over.
+        Ok(NodeId::from_bytes(bytes).to_string().into())
+    })?;
+    let Some(tls) = &spec.security.tls else {
+        return Ok((secrets, None));
+    };
+    let hosts: Vec<IpAddr> = spec
+        .binds()
+        .chain([spec.dial()])
+        .chain(spec.announce.ip)
+        .collect();
+    let certificates = if let Some(own) = &wish.certificates {
+        own.clone()
+    } else {
+        let names: Vec<String> = (0..spec.node_count())
+            .filter(|_| spec.announce.hostname.is_some())
+            .filter_map(|number| spec.hostname_of(number, None))
+            .collect();
+        server::certificates(context.name.as_str(), &hosts, &names).map_err(|error| Error::Io {
+            what: "make certificates".into(),
+            source: std::io::Error::other(error),
+        })?
+    };
+    check_certificates(&certificates, spec, tls)?;
+    Ok((secrets, Some(certificates)))
+}
+
+/// Refuses certificates that nobody would accept, before anything is started with them.
+pub(super) fn check_certificates(
+    certificates: &Certificates,
+    spec: &ClusterSpec,
+    tls: &Tls,
+) -> Result<()> {
+    let identity = Identity {
+        ca: certificates.ca.clone().into_bytes(),
+        certificate: certificates.client.clone().into_bytes(),
+        key: certificates.client_key.clone().into_bytes(),
+    };
+    let checked = identity.check(
+        certificates.node.as_bytes(),
+        certificates.node_key.as_bytes(),
+        &[spec.dial()],
+    );
+    checked.map_err(|bad| match bad {
+        BadCertificate::Malformed(what, why) => Error::usage(
+            format!("{what} cannot be used: {why}"),
+            "pass files in PEM with --tls-ca, --tls-cert and --tls-key",
+        ),
+        BadCertificate::Unacceptable(why) => Error::Certificates {
+            message: why,
+            own: tls.own,
+        },
+    })
+}
+
+fn no_random(source: std::io::Error) -> Error {
+    Error::Io {
+        what: "get random numbers".into(),
+        source,
+    }
+}
+
 fn choose_ports(
     context: &Context,
     spec: &ClusterSpec,
-    client: PortChoice,
-    bus: PortChoice,
-    binary: &Binary,
+    wish: &StartWish,
+    capabilities: Capabilities,
 ) -> Result<Ports> {
     let io = |what: &'static str| {
         move |source| Error::Io {
@@ -265,24 +273,20 @@ fn choose_ports(
             source,
         }
     };
+    let [client, bus] = wish.ports();
+    let both = spec.security.tls.as_ref().is_some_and(|tls| tls.plain_too);
     let wish = PortsWish {
-        host: spec.bind,
+        hosts: spec.binds().collect(),
         nodes: spec.node_count(),
         client,
+        tls: both.then(|| wish.tls_port.unwrap_or(PortChoice::Auto)),
         bus,
-        cluster_port: binary.capabilities().cluster_port,
+        cluster_port: capabilities.cluster_port,
         ephemeral: sockets::ephemeral_ports().map_err(io("read the kernel's port range"))?,
         taken: ports_of_others(context)?,
         random: sys::random_number().map_err(io("get a random number"))?,
     };
     server::reserve(&wish).map_err(ports_error)
-}
-
-fn ports_error(error: PortsError) -> Error {
-    match error {
-        PortsError::Impossible(message, hint) => Error::usage(message, hint),
-        PortsError::InUse(conflicts) => Error::PortsInUse { conflicts },
-    }
 }
 
 /// The ports of all clusters of the home but this one.
@@ -307,29 +311,19 @@ fn ports_of_others(context: &Context) -> Result<BTreeSet<u16>> {
             .flatten()
             .map(|manifest| manifest.nodes)
             .unwrap_or_default();
-        ports.extend(
-            nodes
-                .iter()
-                .flat_map(|node| [node.addr.port, node.addr.bus_port]),
-        );
+        ports.extend(nodes.iter().flat_map(|node| node.addr.ports()));
     }
     Ok(ports)
 }
 
-pub(super) fn server_info(binary: &Binary) -> ServerInfo {
-    ServerInfo {
-        kind: binary.kind.to_string(),
-        version: binary.version.to_string(),
-        path: binary.path.clone(),
-    }
-}
-
 fn addresses(spec: &ClusterSpec, ports: &Ports) -> impl Iterator<Item = NodeAddr> {
-    let (host, client, bus) = (spec.bind, ports.client, ports.bus);
+    let host = spec.dial();
+    let (client, bus, tls) = (ports.client, ports.bus, ports.tls);
     (0..).take(spec.node_count()).map(move |i: u16| NodeAddr {
         host,
         port: client + i,
         bus_port: bus + i,
+        tls_port: tls.map(|tls| tls + i),
     })
 }
 
@@ -339,11 +333,12 @@ pub(super) async fn make_nodes(
     context: &Context,
     cluster: &Cluster,
     mut manifest: Manifest,
-    binary: &Binary,
+    programs: &Programs,
     work: Work,
     _ports: &PortLock,
 ) -> Result<Made> {
-    let capabilities = binary.capabilities();
+    let capabilities = programs.capabilities();
+    let secrets = cluster.secrets()?;
     let count = manifest.nodes.len();
     let seed = if work == Work::Seeding {
         Some(Seeded::new(&manifest, capabilities.shard_ids)?)
@@ -368,11 +363,10 @@ pub(super) async fn make_nodes(
     cluster.write_journal(&Journal::new(context.verb, work))?;
     for (number, entry) in manifest.nodes.iter().enumerate() {
         let dir = cluster.make_node(entry.addr.port)?;
-        let title = format!("rcluster:{}/{}", context.name, number + 1);
-        conf_text = server::redis_conf(&manifest.spec, entry.addr, capabilities, &title);
         let path = cluster.node_path(entry.addr.port);
-        dir.write_new("redis.conf", conf_text.as_bytes())
-            .map_err(Error::io("write redis.conf in", &path))?;
+        conf_text = write_conf(
+            context, cluster, &manifest, &secrets, programs, number, &dir,
+        )?;
         if let Some(Seeded { seed, .. }) = &seed {
             dir.write_new("nodes.conf", seed.nodes_conf(number).as_bytes())
                 .map_err(Error::io("write nodes.conf in", &path))?;
@@ -397,9 +391,11 @@ pub(super) async fn make_nodes(
         nodes: manifest
             .nodes
             .iter()
-            .map(|entry| Node::new(cluster, entry.addr, Life::Dead))
+            .enumerate()
+            .map(|(number, entry)| Node::new(cluster, &manifest, number, entry.addr, Life::Dead))
             .collect(),
         seven: capabilities.seven,
+        access: access(cluster, &manifest)?,
         limit: Duration::from_secs(5),
     }
     .within(context);
@@ -411,7 +407,8 @@ pub(super) async fn make_nodes(
     let launch = Launch {
         context,
         cluster,
-        binary,
+        spec: &manifest.spec,
+        programs,
         values: &values,
     };
     launch.announce(&fleet, &(0..count).collect::<Vec<_>>());
@@ -438,6 +435,49 @@ pub(super) async fn make_nodes(
         journal,
         pace,
     })
+}
+
+/// Writes what a node's server reads at its start; returns the text of its `redis.conf`.
+pub(super) fn write_conf(
+    context: &Context,
+    cluster: &Cluster,
+    manifest: &Manifest,
+    secrets: &Secrets,
+    programs: &Programs,
+    number: usize,
+    dir: &Dir,
+) -> Result<String> {
+    let Some(entry) = manifest.nodes.get(number) else {
+        return Ok(String::new());
+    };
+    let port = entry.addr.port;
+    let path = cluster.node_path(port);
+    // The bus port is chosen for all alike, so one that cannot be told gets what it would take.
+    let text = NodeConf {
+        spec: &manifest.spec,
+        secrets,
+        capabilities: programs
+            .program(&manifest.spec, number, port)
+            .capabilities(),
+        number,
+        addr: entry.addr,
+        dir: &path,
+        title: &format!("rcluster:{}/{}", context.name, number + 1),
+    }
+    .text();
+    dir.write("redis.conf", text.as_bytes())
+        .map_err(Error::io("write redis.conf in", &path))?;
+    if let Some(acl) = &secrets.acl {
+        let there = dir
+            .file_id(ACL_FILE)
+            .map_err(Error::io("look into", &path))?;
+        // One that is there may have been changed by ACL SAVE.
+        if there.is_none() {
+            dir.write(ACL_FILE, acl.expose_secret().as_bytes())
+                .map_err(Error::io("write the ACL file in", &path))?;
+        }
+    }
+    Ok(text)
 }
 
 /// The journal of work that gives directives `values` of ours to the nodes on `ports`; the user's
@@ -473,10 +513,7 @@ struct Seeded {
 impl Seeded {
     fn new(manifest: &Manifest, shard_ids: bool) -> Result<Self> {
         let id = || -> Result<NodeId> {
-            let bytes = sys::random_bytes().map_err(|source| Error::Io {
-                what: "get random numbers".into(),
-                source,
-            })?;
+            let bytes = sys::random_bytes().map_err(no_random)?;
             Ok(NodeId::from_bytes(bytes))
         };
         let layout = Layout::new(manifest.spec.primaries, manifest.spec.replicas);
@@ -484,23 +521,25 @@ impl Seeded {
         let nodes = manifest
             .nodes
             .iter()
-            .map(|entry| {
+            .enumerate()
+            .map(|(number, entry)| {
                 Ok(SeedNode {
                     id: id()?,
-                    addr: entry.addr,
+                    addr: manifest.spec.known_as(number, entry.addr),
                 })
             })
             .collect::<Result<_>>()?;
         let (dead_port, phantoms) = match technique {
             Technique::Phantom => {
-                let dead = DeadPort::hold(manifest.spec.bind).map_err(|source| Error::Io {
+                let dead = DeadPort::hold(manifest.spec.dial()).map_err(|source| Error::Io {
                     what: "hold a port that nobody answers".into(),
                     source,
                 })?;
                 let nowhere = NodeAddr {
-                    host: manifest.spec.bind,
+                    host: manifest.spec.dial(),
                     port: dead.port(),
                     bus_port: dead.port(),
+                    tls_port: None,
                 };
                 let phantom = |_| {
                     Ok(SeedNode {
@@ -554,12 +593,7 @@ pub(super) async fn remove_nodes(cluster: &Cluster) -> Result<()> {
     let Some(manifest) = cluster.manifest()? else {
         return Ok(());
     };
-    let fleet = Fleet::observe(cluster, &manifest, true)?;
+    let fleet = Fleet::observe(cluster, &manifest)?;
     end(fleet, Duration::ZERO).await?;
-    let names = DataNames::of(&manifest.spec.directives);
-    let mut left = Vec::new();
-    for entry in &manifest.nodes {
-        cluster.remove_node(entry.addr.port, &names, &mut left)?;
-    }
-    Ok(())
+    remove_node_dirs(cluster, &manifest, &mut Vec::new())
 }

@@ -135,7 +135,7 @@ impl Fleet {
 
     /// Has each node MEET those that do not have it right.
     async fn meet_from(&self, pushes: &BTreeMap<usize, Vec<usize>>) -> Result<()> {
-        let addr = |number: &usize| self.nodes.get(*number).map(|node| node.addr);
+        let addr = |number: &usize| self.nodes.get(*number).map(|node| node.known_as);
         self.each("MEET was refused", async |number, node| {
             let peers: Vec<NodeAddr> = pushes
                 .get(&number)

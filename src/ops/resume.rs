@@ -4,19 +4,22 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use super::clean::remove_node_dirs;
 use super::commands::finish_in_place;
 use super::context::Context;
-use super::fleet::{Fleet, knows_seven};
-use super::new::{StartWish, make_nodes};
+use super::fleet::Fleet;
+use super::new::make_nodes;
+use super::programs::{Programs, binary_of};
 use super::seeded::finish_seeded;
 use super::start::bring_up;
 use super::stop::{GRACE, end};
 use super::wait::Patience;
+use super::wish::StartWish;
 use crate::cluster::NodeId;
 use crate::error::{Error, Result};
 use crate::plan::View;
 use crate::server::Binary;
-use crate::store::{Cluster, DataNames, Journal, Manifest, Processes, Work};
+use crate::store::{Cluster, Journal, Manifest, Processes, Work};
 
 /// How long writes are held back while emptiness is proven and acted upon.
 const HOLD: Duration = Duration::from_secs(30);
@@ -36,19 +39,36 @@ pub(super) async fn resume_forming(
     context
         .events
         .note(format!("going on with an interrupted `{}`", journal.verb));
-    let mut fleet = Fleet::observe(cluster, manifest, knows_seven(manifest))?.within(context);
+    let mut fleet = Fleet::open(context, cluster, manifest)?;
     fleet.refuse_elsewhere()?;
     // Without a server to start them with, nothing is stopped.
-    if let Ok(binary) = Binary::probe(&manifest.server.path).await
+    if let Some(programs) = still_there(manifest).await
         && all_proven_empty(cluster, manifest, &mut fleet, journal).await?
     {
         context.reached("all nodes are proven empty");
-        return seed_anew(context, cluster, manifest, fleet, &binary).await;
+        return seed_anew(context, cluster, manifest, fleet, &programs).await;
     }
     let (mut fleet, _, journal) =
         bring_up(context, cluster, manifest, wish, Some(journal.clone())).await?;
     let views = finish_in_place(context, cluster, manifest, &mut fleet, &journal).await?;
     Ok((fleet, views))
+}
+
+/// The programs of a manifest, if each still is what it was.
+async fn still_there(manifest: &Manifest) -> Option<Programs> {
+    let programs = Programs::recorded(manifest)?;
+    for number in 0..manifest.nodes.len() {
+        let recorded = manifest.server_of(number);
+        // Asked once for many nodes that share it.
+        if number > 0 && manifest.server_of(number - 1) == recorded {
+            continue;
+        }
+        let found = Binary::probe(&recorded.path).await.ok()?;
+        if binary_of(recorded)? != found {
+            return None;
+        }
+    }
+    Some(programs)
 }
 
 /// Stops nodes that are proven empty, removes what they hold, and starts them from a seed.
@@ -57,7 +77,7 @@ async fn seed_anew(
     cluster: &Cluster,
     manifest: &mut Manifest,
     fleet: Fleet,
-    binary: &Binary,
+    programs: &Programs,
 ) -> Result<(Fleet, Vec<View>)> {
     end(fleet, GRACE).await?;
     // From here on the old processes and ids mean nothing: whoever comes after us, if we are
@@ -67,11 +87,8 @@ async fn seed_anew(
     }
     cluster.write_manifest(manifest)?;
     cluster.write_processes(&Processes::default())?;
-    let names = DataNames::of(&manifest.spec.directives);
     let mut left = Vec::new();
-    for entry in &manifest.nodes {
-        cluster.remove_node(entry.addr.port, &names, &mut left)?;
-    }
+    remove_node_dirs(cluster, manifest, &mut left)?;
     if let Some(path) = left.first() {
         return Err(Error::NotOurs {
             path: path.clone(),
@@ -83,7 +100,7 @@ async fn seed_anew(
         context,
         cluster,
         manifest.clone(),
-        binary,
+        programs,
         Work::Seeding,
         &ports,
     )
@@ -104,8 +121,8 @@ async fn all_proven_empty(
     journal: &Journal,
 ) -> Result<bool> {
     let started = cluster.processes()?.unwrap_or_default();
-    let names = DataNames::of(&manifest.spec.directives);
-    for (entry, node) in manifest.nodes.iter().zip(&fleet.nodes) {
+    for (number, (entry, node)) in manifest.nodes.iter().zip(&fleet.nodes).enumerate() {
+        let names = manifest.data_names(number);
         // A node that ran and died may hold what it can no longer tell.
         let port = entry.addr.port;
         if !node.runs() && started.nodes.contains_key(&port) && cluster.has_data(port, &names)? {
@@ -132,10 +149,12 @@ async fn all_proven_empty(
 }
 
 async fn look_empty(fleet: &Fleet, manifest: &Manifest, journal: &Journal) -> bool {
-    let addresses: BTreeSet<(IpAddr, u16)> = manifest
+    let known = fleet.nodes.iter().map(|node| node.known_as);
+    let addresses: BTreeSet<(IpAddr, u16)> = fleet
         .nodes
         .iter()
-        .map(|entry| (entry.addr.host, entry.addr.port))
+        .flat_map(|node| node.addr.ports().map(|port| (node.addr.host, port)))
+        .chain(known.map(|addr| (addr.host, addr.port)))
         .collect();
     let ids: BTreeSet<&NodeId> = manifest
         .nodes

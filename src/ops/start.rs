@@ -1,25 +1,25 @@
 //! `start`: the nodes of a cluster run; those of a formed one are a ready cluster again.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use super::answer::Answer;
 use super::clean::{delete_data, refuse_while_used};
 use super::commands::user_conf;
 use super::context::Context;
-use super::fleet::{Fleet, knows_seven};
+use super::fleet::Fleet;
 use super::launch::Launch;
-pub use super::new::StartWish;
-use super::new::{journal_for, make, server_info};
+use super::new::{check_certificates, journal_for, make, write_conf};
+use super::programs::Programs;
 use super::resume::resume_forming;
 use super::settle::{Pace, put_back, settle};
 use super::stop::{GRACE, stop_locked};
+use super::wish::StartWish;
 use crate::cluster::{Role, SLOT_COUNT, parse_nodes};
 use crate::error::{Error, NodeProblem, Result};
 use crate::plan::View;
-use crate::server::{
-    Binary, Version, conflicts, forming_values, is_redis_conf, persists, redis_conf,
-};
-use crate::store::{Cluster, DataNames, Journal, Manifest, NodeEntry, Work};
+use crate::server::{Binary, Version, conflicts, forming_values, is_redis_conf, persists};
+use crate::store::{Cluster, Journal, Manifest, NodeEntry, ServerInfo, Work};
 
 /// Starts the nodes of a new cluster, or those of an existing one that do not run.
 pub async fn start(context: &Context, wish: &StartWish) -> Result<Answer> {
@@ -103,7 +103,7 @@ pub(super) async fn start_existing(
     mut manifest: Manifest,
     wish: &StartWish,
 ) -> Result<Answer> {
-    refuse_differences(context, &manifest, wish)?;
+    refuse_differences(context, cluster, &manifest, wish)?;
     if let Some(journal) = interrupted_forming(cluster, &manifest)? {
         let (fleet, views) =
             resume_forming(context, cluster, &mut manifest, &journal, wish).await?;
@@ -168,10 +168,12 @@ pub(super) async fn put_back_on_failure<T>(
 
 pub(super) fn refuse_differences(
     context: &Context,
+    cluster: &Cluster,
     manifest: &Manifest,
     wish: &StartWish,
 ) -> Result<()> {
-    let differences = wish.differences(manifest);
+    let (secrets, certificates) = (cluster.secrets()?, cluster.certificates()?);
+    let differences = wish.differences(manifest, &secrets, certificates.as_ref());
     if differences.is_empty() {
         return Ok(());
     }
@@ -190,7 +192,7 @@ pub(super) async fn bring_up(
     wish: &StartWish,
     journal: Option<Journal>,
 ) -> Result<(Fleet, bool, Journal)> {
-    let mut fleet = Fleet::observe(cluster, manifest, knows_seven(manifest))?.within(context);
+    let mut fleet = Fleet::open(context, cluster, manifest)?;
     fleet.refuse_elsewhere()?;
     let patience = context.patience("every node to answer");
     let mut journal = match journal {
@@ -201,20 +203,23 @@ pub(super) async fn bring_up(
     };
     let dead = fleet.numbers(|node| !node.runs());
     if dead.len() < fleet.nodes.len() {
-        refuse_other_server(manifest, wish).await?;
+        refuse_other_server(manifest, &fleet, wish).await?;
     }
     if !dead.is_empty() {
-        let binary = server_for(manifest, wish, fleet.nodes.len() == dead.len()).await?;
-        fleet.seven = binary.capabilities().seven;
-        let order = prepare(context, cluster, manifest, &dead, &binary)?;
+        let programs = programs_for(manifest, wish, &fleet, &dead).await?;
+        fleet.seven = programs.capabilities().seven;
+        if let (Some(tls), Some(files)) = (&manifest.spec.security.tls, cluster.certificates()?) {
+            check_certificates(&files, &manifest.spec, tls)?;
+        }
+        let order = prepare(context, cluster, manifest, &dead, &programs)?;
         refuse_to_wipe(cluster, manifest, &mut fleet, &dead).await?;
         let mut values = Vec::new();
         if manifest.formed || journal.is_forming() {
             let (count, timeout) = (fleet.nodes.len(), manifest.spec.node_timeout_ms);
-            values = forming_values(count, timeout, binary.capabilities(), false);
+            values = forming_values(count, timeout, programs.capabilities(), false);
         }
         let ports = context.lock_ports().await?;
-        refuse_taken_ports(&fleet, &dead)?;
+        refuse_taken_ports(manifest, &fleet, &dead)?;
         let chosen = dead
             .iter()
             .filter_map(|number| Some(fleet.nodes.get(*number)?.addr.port));
@@ -223,7 +228,7 @@ pub(super) async fn bring_up(
         journal.restore.extend(fresh.restore);
         journal.nodes.extend(fresh.nodes);
         cluster.write_journal(&journal)?;
-        manifest.server = server_info(&binary);
+        programs.record(manifest);
         cluster.write_manifest(manifest)?;
         if !fleet.is_small() {
             values.retain(|(name, _)| *name != "hz");
@@ -231,7 +236,8 @@ pub(super) async fn bring_up(
         let launch = Launch {
             context,
             cluster,
-            binary: &binary,
+            spec: &manifest.spec,
+            programs: &programs,
             values: &values,
         };
         launch.announce(&fleet, &order);
@@ -263,16 +269,19 @@ pub(super) async fn bring_up(
 }
 
 /// Refuses to start nodes whose ports somebody else has by now, naming all at once.
-fn refuse_taken_ports(fleet: &Fleet, dead: &[usize]) -> Result<()> {
-    let addrs = || {
-        dead.iter()
-            .filter_map(|number| Some(fleet.nodes.get(*number)?.addr))
-    };
-    let Some(host) = addrs().next().map(|addr| addr.host) else {
-        return Ok(());
-    };
-    let ports = addrs().flat_map(|addr| [(addr.port, "client port"), (addr.bus_port, "bus port")]);
-    let conflicts = conflicts(host, ports);
+fn refuse_taken_ports(manifest: &Manifest, fleet: &Fleet, dead: &[usize]) -> Result<()> {
+    let nodes = || dead.iter().filter_map(|number| fleet.nodes.get(*number));
+    let ports = nodes().flat_map(|node| {
+        let tls = node.addr.tls_port.map(|port| (port, "TLS port"));
+        [
+            (node.addr.port, "client port"),
+            (node.addr.bus_port, "bus port"),
+        ]
+        .into_iter()
+        .chain(tls)
+    });
+    let hosts: Vec<IpAddr> = manifest.spec.binds().collect();
+    let conflicts = conflicts(&hosts, ports);
     if conflicts.is_empty() {
         Ok(())
     } else {
@@ -280,56 +289,106 @@ fn refuse_taken_ports(fleet: &Fleet, dead: &[usize]) -> Result<()> {
     }
 }
 
-/// Refuses `--server` if it names another server than the one that runs.
-async fn refuse_other_server(manifest: &Manifest, wish: &StartWish) -> Result<()> {
-    let Some(server) = &wish.server else {
-        return Ok(());
-    };
-    let (binary, recorded) = (Binary::find(Some(server)).await?, &manifest.server);
-    if binary.kind.to_string() == recorded.kind && binary.version.to_string() == recorded.version {
+/// Refuses `--server` and `--server-for` if they name other servers than those that run.
+async fn refuse_other_server(manifest: &Manifest, fleet: &Fleet, wish: &StartWish) -> Result<()> {
+    if wish.server.is_none() && wish.servers.is_empty() {
         return Ok(());
     }
-    Err(Error::ShapeDiffers {
-        name: manifest.name.clone(),
-        differences: vec![format!(
-            "its nodes run {} {}, not {binary}",
-            recorded.kind, recorded.version
-        )],
-    })
+    let Some(mut programs) = Programs::recorded(manifest) else {
+        return Ok(());
+    };
+    if let Some(server) = &wish.server {
+        programs = Programs::of(Binary::find(Some(server)).await?);
+    }
+    programs.add(wish).await?;
+    let running = fleet.numbers(super::fleet::Node::runs);
+    refuse_mixture(manifest, &programs, &running)
 }
 
-/// The server for nodes that are to be started: the one that was asked for, else the one that
+/// Refuses `programs` that differ in kind or version from what the nodes `numbers` run.
+fn refuse_mixture(manifest: &Manifest, programs: &Programs, numbers: &[usize]) -> Result<()> {
+    for &number in numbers {
+        let Some(entry) = manifest.nodes.get(number) else {
+            continue;
+        };
+        let recorded = manifest.server_of(number);
+        let binary = programs.program(&manifest.spec, number, entry.addr.port);
+        if !is_same(recorded, binary) {
+            return Err(Error::ShapeDiffers {
+                name: manifest.name.clone(),
+                differences: vec![format!(
+                    "{} runs {} {}, not {binary}",
+                    entry.addr, recorded.kind, recorded.version
+                )],
+            });
+        }
+    }
+    Ok(())
+}
+
+fn is_same(recorded: &ServerInfo, binary: &Binary) -> bool {
+    binary.kind.to_string() == recorded.kind && binary.version.to_string() == recorded.version
+}
+
+/// The servers for nodes that are to be started: those that were asked for, else those that
 /// last wrote the data, else any on `PATH`.
-async fn server_for(manifest: &Manifest, wish: &StartWish, all_are_dead: bool) -> Result<Binary> {
-    let recorded = &manifest.server;
-    let binary = match &wish.server {
+async fn programs_for(
+    manifest: &Manifest,
+    wish: &StartWish,
+    fleet: &Fleet,
+    dead: &[usize],
+) -> Result<Programs> {
+    let mut programs = Programs::of(match &wish.server {
         Some(server) => Binary::find(Some(server)).await?,
-        None => match Binary::probe(&recorded.path).await {
-            Ok(binary) => binary,
-            Err(error) if recorded.path.exists() => return Err(error),
-            Err(_) => Binary::find(None).await?,
-        },
-    };
-    let older = Version::parse(&recorded.version).is_some_and(|recorded| binary.version < recorded);
-    let other_kind = binary.kind.to_string() != recorded.kind;
-    if (older || other_kind) && !wish.yes {
-        return Err(Error::Unconfirmed {
-            what: format!(
-                "give data that {} {} wrote to {binary}, which may not understand it",
-                recorded.kind, recorded.version
-            ),
-        });
+        None => again(&manifest.server).await?,
+    });
+    // Who says nothing gets each node's own server again; --server speaks of all.
+    for (number, entry) in manifest.nodes.iter().enumerate() {
+        if let (None, Some(own)) = (&wish.server, &entry.server) {
+            programs.set(number, again(own).await?);
+        }
     }
-    if !all_are_dead && (binary.version.to_string() != recorded.version || other_kind) {
-        return Err(Error::ShapeDiffers {
-            name: manifest.name.clone(),
-            differences: vec![format!(
-                "the nodes that run are {} {}, not {binary}",
-                recorded.kind, recorded.version
-            )],
-        });
+    programs.add(wish).await?;
+    programs.check(&manifest.spec)?;
+    for &number in dead {
+        let Some(entry) = manifest.nodes.get(number) else {
+            continue;
+        };
+        let recorded = manifest.server_of(number);
+        let binary = programs.program(&manifest.spec, number, entry.addr.port);
+        let older =
+            Version::parse(&recorded.version).is_some_and(|recorded| binary.version < recorded);
+        if (older || binary.kind.to_string() != recorded.kind) && !wish.yes {
+            return Err(Error::Unconfirmed {
+                what: format!(
+                    "give data that {} {} wrote to {binary}, which may not understand it",
+                    recorded.kind, recorded.version
+                ),
+            });
+        }
     }
-    Ok(binary)
+    let mut must_be_same = fleet.numbers(super::fleet::Node::runs);
+    if !must_be_same.is_empty() {
+        // A mixture is made on purpose, with --server-for, or not at all.
+        must_be_same.extend(dead.iter().copied().filter(|&number| {
+            let port = manifest
+                .nodes
+                .get(number)
+                .map_or(0, |entry| entry.addr.port);
+            !wish.names_server_of(&manifest.spec, number, port)
+        }));
+        refuse_mixture(manifest, &programs, &must_be_same)?;
+    }
+    Ok(programs)
+}
+
+/// The server that last wrote a node's data; if that is gone, any on `PATH`.
+async fn again(recorded: &ServerInfo) -> Result<Binary> {
+    match Binary::probe(&recorded.path).await {
+        Ok(binary) => Ok(binary),
+        Err(error) if recorded.path.exists() => Err(error),
+        Err(_) => Binary::find(None).await,
+    }
 }
 
 /// Makes sure that each of the nodes `dead` would start as who it was, and says in which order to
@@ -339,15 +398,16 @@ fn prepare(
     cluster: &Cluster,
     manifest: &Manifest,
     dead: &[usize],
-    binary: &Binary,
+    programs: &Programs,
 ) -> Result<Vec<usize>> {
     let mut problems = Vec::new();
     let mut replicas = BTreeSet::new();
+    let secrets = cluster.secrets()?;
     for &number in dead {
         let Some(entry) = manifest.nodes.get(number) else {
             continue;
         };
-        match identity(cluster, manifest, entry)? {
+        match identity(cluster, manifest, number, entry)? {
             Identity::Kept { replica: true } => {
                 replicas.insert(number);
             }
@@ -367,10 +427,7 @@ fn prepare(
             .map_err(Error::io("read redis.conf in", &path))?;
         // One that a power cut has emptied is made anew: the server would start on its defaults.
         if !conf.is_some_and(|conf| is_redis_conf(&conf, entry.addr)) {
-            let title = format!("rcluster:{}/{}", context.name, number + 1);
-            let conf = redis_conf(&manifest.spec, entry.addr, binary.capabilities(), &title);
-            dir.write("redis.conf", conf.as_bytes())
-                .map_err(Error::io("write redis.conf in", &path))?;
+            write_conf(context, cluster, manifest, &secrets, programs, number, &dir)?;
         }
     }
     if !problems.is_empty() {
@@ -391,12 +448,16 @@ enum Identity {
 
 /// Reads a dead node's `nodes.conf`. A server that finds none, or an empty one, invents a new
 /// identity without a word; that is right only for a node that has never been anybody.
-fn identity(cluster: &Cluster, manifest: &Manifest, entry: &NodeEntry) -> Result<Identity> {
+fn identity(
+    cluster: &Cluster,
+    manifest: &Manifest,
+    number: usize,
+    entry: &NodeEntry,
+) -> Result<Identity> {
     let port = entry.addr.port;
     let path = cluster.node_path(port);
     let lost = |why: String| Ok(Identity::Lost(why));
-    let has_been =
-        manifest.formed || cluster.has_data(port, &DataNames::of(&manifest.spec.directives))?;
+    let has_been = manifest.formed || cluster.has_data(port, &manifest.data_names(number))?;
     let Some(dir) = cluster.node(port)? else {
         return if has_been {
             lost(format!("{} is gone", path.display()))

@@ -7,9 +7,9 @@ use futures_util::future::join_all;
 
 use super::answer::{Answer, ProcessState, State};
 use super::context::Context;
-use super::fleet::{Fleet, Life, Node, knows_seven};
+use super::fleet::{Fleet, Life, Node};
 use super::ready::expected;
-use crate::client::{Connection, Fault};
+use crate::client::{Access, Connection, Fault};
 use crate::cluster::NodeAddr;
 use crate::error::{NodeProblem, Result};
 use crate::plan::{View, missing};
@@ -28,9 +28,10 @@ pub async fn status(context: &Context) -> Result<Answer> {
         .manifest()?
         .ok_or_else(|| context.no_such_cluster())?;
     let journal = cluster.journal()?;
-    let mut fleet = Fleet::observe(&cluster, &manifest, knows_seven(&manifest))?;
-    let seven = fleet.seven;
-    let looks = join_all(fleet.nodes.iter_mut().map(|node| look(node, seven))).await;
+    let mut fleet = Fleet::open(context, &cluster, &manifest)?;
+    let (seven, access) = (fleet.seven, &fleet.access);
+    let looks = fleet.nodes.iter_mut().map(|node| look(node, seven, access));
+    let looks = join_all(looks).await;
     let (states, looks): (Vec<ProcessState>, Vec<Result<View, String>>) = looks.into_iter().unzip();
 
     let problems = if manifest.formed {
@@ -80,7 +81,11 @@ pub async fn status(context: &Context) -> Result<Answer> {
 }
 
 /// What one node's process does, and what the node sees.
-async fn look(node: &mut Node, seven: bool) -> (ProcessState, Result<View, String>) {
+async fn look(
+    node: &mut Node,
+    seven: bool,
+    access: &Access,
+) -> (ProcessState, Result<View, String>) {
     match &node.life {
         Life::Elsewhere => {
             return (
@@ -88,14 +93,14 @@ async fn look(node: &mut Node, seven: bool) -> (ProcessState, Result<View, Strin
                 Err("was started on another machine or in another container".into()),
             );
         }
-        Life::Dead => return dead(node.addr).await,
+        Life::Dead => return dead(node.addr, access).await,
         Life::Process(process) if process.is_stopped() => {
             return (ProcessState::Hung, Err("is stopped (SIGSTOP)".into()));
         }
         Life::Process(_) | Life::Child(_) => {}
     }
     let looked = tokio::time::timeout(PATIENCE, async {
-        node.connect(PATIENCE).await?;
+        node.connect(access, PATIENCE).await?;
         match &node.connection {
             Some(connection) => connection.view(seven).await,
             None => Err(Fault::Silent),
@@ -105,15 +110,15 @@ async fn look(node: &mut Node, seven: bool) -> (ProcessState, Result<View, Strin
         Ok(view) => (ProcessState::Running, Ok(view)),
         Err(Fault::Silent) => (ProcessState::Hung, Err("does not answer".into())),
         // It may have died since it was looked for.
-        Err(_) if node.has_ended().is_some() => dead(node.addr).await,
+        Err(_) if node.has_ended().is_some() => dead(node.addr, access).await,
         Err(fault @ Fault::Foreign(_)) => (ProcessState::Foreign, Err(fault.to_string())),
         Err(fault) => (ProcessState::Running, Err(fault.to_string())),
     }
 }
 
 /// A node without a process: does somebody else sit on its port?
-async fn dead(addr: NodeAddr) -> (ProcessState, Result<View, String>) {
-    let socket = SocketAddr::new(addr.host, addr.port);
+async fn dead(addr: NodeAddr, access: &Access) -> (ProcessState, Result<View, String>) {
+    let socket = SocketAddr::new(addr.host, addr.peer_port());
     if TcpStream::connect_timeout(&socket, Duration::from_millis(100)).is_err() {
         return (ProcessState::Dead, Err("does not run".into()));
     }
@@ -122,7 +127,17 @@ async fn dead(addr: NodeAddr) -> (ProcessState, Result<View, String>) {
     if TcpStream::connect_timeout(&socket, Duration::from_millis(100)).is_err() {
         return (ProcessState::Dead, Err("does not run".into()));
     }
-    let who = async { Connection::open(addr, PATIENCE).await?.server().await };
+    // A stranger gets no password of ours to see.
+    let stranger = Access {
+        tls: access.tls.clone(),
+        ..Access::default()
+    };
+    let who = async {
+        Connection::open(addr, &stranger, PATIENCE)
+            .await?
+            .server()
+            .await
+    };
     let pid = tokio::time::timeout(PATIENCE, who)
         .await
         .ok()

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::context::Context;
-use super::fleet::{Fleet, Life, knows_seven};
+use super::fleet::{Fleet, Life};
 use super::wait::Patience;
 use crate::cluster::{Role, parse_nodes};
 use crate::error::{Error, NodeProblem, Result};
@@ -59,7 +59,7 @@ pub(super) async fn stop_locked(
     manifest: &Manifest,
     grace: Duration,
 ) -> Result<Stopped> {
-    let fleet = Fleet::observe(cluster, manifest, knows_seven(manifest))?;
+    let fleet = Fleet::observe(cluster, manifest)?;
     fleet.refuse_elsewhere()?;
     if cluster.processes()?.is_none() {
         refuse_unrecorded(cluster)?;

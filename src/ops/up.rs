@@ -3,12 +3,13 @@
 use super::answer::Answer;
 use super::context::Context;
 use super::create::form_or_verify;
-use super::new::{StartWish, make};
+use super::new::make;
 use super::resume::resume_forming;
 use super::seeded::finish_seeded;
 use super::start::{
     answer, bring_up, interrupted_forming, refuse_differences, start_existing, usable_manifest,
 };
+use super::wish::StartWish;
 use crate::error::Result;
 use crate::store::Work;
 
@@ -44,7 +45,7 @@ pub async fn up(context: &Context, wish: &StartWish) -> Result<Answer> {
     if manifest.formed {
         return start_existing(context, &cluster, manifest, wish).await;
     }
-    refuse_differences(context, &manifest, wish)?;
+    refuse_differences(context, &cluster, &manifest, wish)?;
     if let Some(journal) = interrupted_forming(&cluster, &manifest)? {
         let (fleet, views) =
             resume_forming(context, &cluster, &mut manifest, &journal, wish).await?;

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::security::quoted;
+use super::spec::NodeSetting;
 use crate::error::{Error, Result};
 
 /// One configuration directive, written as `redis.conf` has it: `name value…`.
@@ -116,28 +118,38 @@ fn quotes_are_balanced(text: &str) -> bool {
 /// Why a directive is not the user's to set; `None` if it is.
 fn refusal(name: &str) -> Option<&'static str> {
     Some(match name {
-        "requirepass"
-        | "masterauth"
-        | "primaryauth"
-        | "masteruser"
-        | "primaryuser"
-        | "user"
-        | "aclfile"
-        | "tls-key-file-pass"
-        | "tls-client-key-file-pass" => "passwords and users are not supported yet",
-        _ if name.starts_with("tls-") => "TLS is not supported yet",
-        "rename-command" => "renamed commands are not supported yet",
-        "include" => "included files are not supported yet",
+        "requirepass" | "masterauth" | "primaryauth" => {
+            "a password has no place on a command line: pass --password-file"
+        }
+        "user" => "users have their passwords with them: pass --aclfile",
+        "masteruser" | "primaryuser" => "rcluster sets it: pass --replication-user",
+        "aclfile" => "each node gets a copy of its own: pass --aclfile",
+        "tls-key-file-pass" | "tls-client-key-file-pass" => {
+            "a passphrase has no place on a command line: pass --tls-key with a key that has none"
+        }
+        "tls-port" | "tls-cluster" | "tls-replication" => "rcluster sets it: pass --tls",
+        "tls-auth-clients" => "rcluster sets it: pass --tls-auth-clients",
+        "tls-cert-file"
+        | "tls-key-file"
+        | "tls-ca-cert-file"
+        | "tls-ca-cert-dir"
+        | "tls-client-cert-file"
+        | "tls-client-key-file" => "rcluster sets it: pass --tls-ca, --tls-cert and --tls-key",
+        "rename-command" => "rcluster could not work with renamed commands",
+        "include" => "pass the lines of the file with --conf",
         "port" => "rcluster chooses it: pass --port",
         "cluster-port" => "rcluster chooses it: pass --bus-port",
         "bind" | "bind-source-addr" => "rcluster sets it: pass --bind",
         "cluster-node-timeout" => "rcluster sets it: pass --node-timeout",
+        "cluster-announce-ip" => "rcluster sets it: pass --announce-ip",
+        "cluster-announce-port" | "cluster-announce-tls-port" => {
+            "rcluster sets it: pass --announce-port"
+        }
+        "cluster-announce-bus-port" => "rcluster sets it: pass --announce-bus-port",
+        "cluster-announce-hostname" => "rcluster sets it: pass --announce-hostname",
+        "unixsocket" | "unixsocketperm" => "rcluster sets it: pass --unix-socket",
         "cluster-enabled"
         | "cluster-config-file"
-        | "cluster-announce-ip"
-        | "cluster-announce-port"
-        | "cluster-announce-tls-port"
-        | "cluster-announce-bus-port"
         | "dir"
         | "daemonize"
         | "supervised"
@@ -148,7 +160,6 @@ fn refusal(name: &str) -> Option<&'static str> {
         | "set-proc-title"
         | "replicaof"
         | "slaveof"
-        | "unixsocket"
         | "sentinel" => "rcluster sets it itself",
         _ => return None,
     })
@@ -160,7 +171,16 @@ fn is_data_name(value: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     !name.is_empty()
         && name.bytes().all(plain)
-        && ![".", "..", "redis.conf", "nodes.conf", "server.log"].contains(&name)
+        && ![
+            ".",
+            "..",
+            "redis.conf",
+            "nodes.conf",
+            "server.log",
+            "users.acl",
+            "redis.sock",
+        ]
+        .contains(&name)
 }
 
 fn allowed(directive: Directive, source: &str) -> Result<Directive> {
@@ -192,6 +212,38 @@ pub fn parse_set(text: &str) -> Result<Directive> {
     let directive =
         Directive::new(name, value).map_err(|why| Error::usage(format!("--set: {why}"), hint))?;
     allowed(directive, "--set")
+}
+
+/// Reads `--set-for NODES DIRECTIVE=VALUE`.
+pub fn parse_set_for(nodes: &str, text: &str) -> Result<NodeSetting> {
+    let example =
+        "pass --set-for NODES DIRECTIVE=VALUE, such as --set-for replica:2 maxmemory=100mb";
+    let selector = nodes
+        .parse()
+        .map_err(|why: String| Error::usage(format!("--set-for: {why}"), example))?;
+    let (name, value) = text.split_once('=').ok_or_else(|| {
+        Error::usage(
+            "--set-for needs a = between a directive and its value",
+            example,
+        )
+    })?;
+    let directive = Directive::new(name, value)
+        .map_err(|why| Error::usage(format!("--set-for: {why}"), example))?;
+    Ok(NodeSetting {
+        nodes: selector,
+        directive: allowed(directive, "--set-for")?,
+    })
+}
+
+/// The line that loads the module at `path` with `arguments`.
+pub fn load_module(path: &str, arguments: &str) -> Result<Directive> {
+    let line = format!("{} {arguments}", quoted(path));
+    Directive::new("loadmodule", &line).map_err(|why| {
+        Error::usage(
+            format!("--loadmodule: {why}"),
+            "write the arguments as redis.conf has them",
+        )
+    })
 }
 
 /// Reads the text of the `--conf` file at `path`. Blank lines and comments are skipped.

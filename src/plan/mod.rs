@@ -7,12 +7,18 @@ mod directive;
 mod formation;
 mod layout;
 mod ready;
+mod security;
 mod seed;
+mod selector;
 mod spec;
 
-pub use directive::{Directive, last_value, parse_conf, parse_set};
+pub use directive::{Directive, last_value, load_module, parse_conf, parse_set, parse_set_for};
 pub use formation::{Step, by_commands, finish};
 pub use layout::{Layout, Shard};
 pub use ready::{Expected, Replication, View, missing};
+pub use security::{
+    Certificates, ClientCertificates, Secrets, Security, Tls, check_password, quoted,
+};
 pub use seed::{Seed, SeedNode, Technique};
-pub use spec::{ClusterSpec, MAX_NODES, PortChoice};
+pub use selector::Selector;
+pub use spec::{Announce, ClusterSpec, MAX_NODES, NodeSetting, PortChoice};

@@ -55,7 +55,7 @@ impl Technique {
 pub struct SeedNode {
     /// Its new id.
     pub id: NodeId,
-    /// Its address.
+    /// Its address, as its peers know it.
     pub addr: NodeAddr,
 }
 
@@ -192,6 +192,7 @@ fn line(text: &mut String, node: &SeedNode, shard_id: Option<&NodeId>) {
         host,
         port,
         bus_port,
+        ..
     } = node.addr;
     write!(text, "{} {host}:{port}@{bus_port}{aux}", node.id)
         .expect("writing to a string cannot fail");
@@ -214,6 +215,7 @@ mod tests {
                     host: "127.0.0.1".parse().expect("literal"),
                     port,
                     bus_port: port + 10000,
+                    tls_port: None,
                 },
             }
         };

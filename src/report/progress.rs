@@ -14,13 +14,16 @@ use crate::event::Event;
 pub struct Progress {
     bar: Option<Mutex<ProgressBar>>,
     quiet: bool,
+    json: bool,
     verbose: bool,
     style: Style,
 }
 
 impl Progress {
-    /// A bar if standard error is a terminal (`terminal`), else lines.
-    pub fn new(terminal: bool, quiet: bool, verbose: bool, style: Style) -> Self {
+    /// A bar if standard error is a terminal (`terminal`), else lines. `quiet`: only warnings;
+    /// `json`: not even those, since standard error may carry a document.
+    pub fn new(terminal: bool, quiet: bool, json: bool, verbose: bool, style: Style) -> Self {
+        let quiet = quiet || json;
         let bar = (terminal && !quiet).then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
             let template = ProgressStyle::with_template("{spinner} {msg}")
@@ -31,6 +34,7 @@ impl Progress {
         Self {
             bar,
             quiet,
+            json,
             verbose,
             style,
         }
@@ -39,6 +43,9 @@ impl Progress {
     /// Shows `event`.
     pub fn show(&self, event: &Event) {
         if self.quiet {
+            if let (Event::Warning(text), false) = (event, self.json) {
+                self.print(event, text);
+            }
             return;
         }
         let Some(bar) = &self.bar else {
@@ -49,7 +56,7 @@ impl Progress {
         };
         let bar = bar.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Note(_) | Event::Killed { .. } | Event::Detail(_) => {
+            Event::Note(_) | Event::Warning(_) | Event::Killed { .. } | Event::Detail(_) => {
                 if let Some(line) = line(event, self.verbose) {
                     bar.suspend(|| self.print(event, &line));
                 }
@@ -73,6 +80,7 @@ impl Progress {
     fn print(&self, event: &Event, line: &str) {
         let line = match event {
             Event::Note(_) | Event::Killed { .. } => format!("{} {line}", self.style.warn("note:")),
+            Event::Warning(_) => format!("{} {line}", self.style.bad("warning:")),
             _ => line.to_owned(),
         };
         // A closed standard error is no reason to stop.
@@ -87,7 +95,7 @@ fn line(event: &Event, verbose: bool) -> Option<String> {
         | Event::Starting { .. }
         | Event::Forming { .. }
         | Event::Stopping { .. } => Some(state(event)),
-        Event::Note(text) => Some(text.clone()),
+        Event::Note(text) | Event::Warning(text) => Some(text.clone()),
         Event::Killed { node, grace } => Some(format!(
             "killed {node}: it did not end within {}",
             humantime::format_duration(*grace)
@@ -112,7 +120,7 @@ fn state(event: &Event) -> String {
         Event::Stopping { nodes } => format!("stopping {nodes} nodes"),
         Event::Stopped { done, of } => format!("{done} of {of} nodes have ended"),
         Event::Killed { node, .. } => format!("killed {node}"),
-        Event::Note(text) | Event::Detail(text) => text.clone(),
+        Event::Note(text) | Event::Warning(text) | Event::Detail(text) => text.clone(),
     }
 }
 

@@ -1,18 +1,20 @@
 //! The server program: where it is, what it is, what it can do.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::cluster::printable;
 use crate::error::{Error, Result};
 
-/// How long `--version` may take.
-const PROBE_LIMIT: Duration = Duration::from_secs(5);
+/// How long a program may take to say what it is and what it can.
+const PROBE_LIMIT: Duration = Duration::from_millis(4500);
 
 /// What is looked for on `PATH`, in this order.
 const NAMES: [&str; 2] = ["redis-server", "valkey-server"];
@@ -67,24 +69,56 @@ impl fmt::Display for Version {
     }
 }
 
+/// Directives that not every server knows, as they are tried.
+const PROBED: [&str; 4] = [
+    "cluster-port 0",
+    "proc-title-template \"{title}\"",
+    "cluster-announce-hostname \"\"",
+    "tls-port 0",
+];
+
+/// No server knows it: a configuration that ends in it is read, refused, and never run.
+const NONSENSE: &str = "rcluster-probe yes";
+
 /// What a server can do, as far as it changes what we do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "independent abilities")]
 pub struct Capabilities {
     /// `cluster-port`: the bus port can be chosen (Redis 7.0).
     pub cluster_port: bool,
-    /// `proc-title-template` can name the cluster (since 7.0 it cannot be broken by an old parser).
+    /// `proc-title-template` can name the cluster.
     pub process_title: bool,
+    /// `cluster-announce-hostname` (Redis 7.0).
+    pub hostname: bool,
+    /// It was built with TLS.
+    pub tls: bool,
     /// `nodes.conf` has shard ids (7.2).
     pub shard_ids: bool,
     /// `FUNCTION` and `CLUSTER SHARDS` and `CLUSTER ADDSLOTSRANGE` (7.0).
     pub seven: bool,
-    /// A replica may load its first snapshot without the disk: else Valkey 9 notices the end of the
+    /// A replica should load its first snapshot without the disk: else Valkey 9 notices the end of the
     /// copy only in `replicationCron`, once a second.
     pub load_on_empty_db: bool,
     /// `PUBLISH` crosses the bus in a message with a full header (before Valkey 8.1), so that the
     /// sender's replication offset reaches every node at once.
     pub publish_carries_offset: bool,
+}
+
+impl Capabilities {
+    /// What servers with `self` and servers with `other` can do alike.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            cluster_port: self.cluster_port && other.cluster_port,
+            process_title: self.process_title && other.process_title,
+            hostname: self.hostname && other.hostname,
+            tls: self.tls && other.tls,
+            shard_ids: self.shard_ids && other.shard_ids,
+            seven: self.seven && other.seven,
+            load_on_empty_db: self.load_on_empty_db && other.load_on_empty_db,
+            publish_carries_offset: self.publish_carries_offset && other.publish_carries_offset,
+        }
+    }
 }
 
 /// A server program that was asked for its version.
@@ -96,6 +130,8 @@ pub struct Binary {
     pub kind: Kind,
     /// Its version.
     pub version: Version,
+    /// Those of the directives that not every server knows which it accepts.
+    pub accepts: BTreeSet<String>,
 }
 
 impl Binary {
@@ -126,23 +162,8 @@ impl Binary {
             hint: "pass the path of a redis-server or valkey-server, 6.2 or newer, with --server"
                 .into(),
         };
-        let child = Command::new(path)
-            .arg("--version")
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|error| unfit(format!("it does not start ({error})")))?;
-        let output = timeout(PROBE_LIMIT, child.wait_with_output())
-            .await
-            .map_err(|_| {
-                unfit(format!(
-                    "`--version` gave no answer within {} s",
-                    PROBE_LIMIT.as_secs()
-                ))
-            })?
-            .map_err(|error| unfit(error.to_string()))?;
+        let deadline = Instant::now() + PROBE_LIMIT;
+        let output = ask(path, "--version", "", deadline).await.map_err(&unfit)?;
         let answer = String::from_utf8_lossy(&output.stdout);
         let (kind, version) = read_version(&answer).ok_or_else(|| {
             let said = [
@@ -158,27 +179,93 @@ impl Binary {
         if version < Version::OLDEST {
             return Err(unfit(format!("{kind} {version} is too old")));
         }
+        let accepts = accepted(path, deadline).await.map_err(unfit)?;
         Ok(Self {
             path: path.to_owned(),
             kind,
             version,
+            accepts,
         })
     }
 
-    /// What this version can do.
+    /// What it can do: by what it accepted, and by its version where no directive tells.
     pub fn capabilities(&self) -> Capabilities {
         // Valkey began as Redis 7.2.4.
         let valkey = self.kind == Kind::Valkey;
         let since = |version| valkey || self.version >= version;
+        let accepts = |name: &str| self.accepts.contains(name);
         Capabilities {
-            cluster_port: since(Version(7, 0, 0)),
-            process_title: since(Version(7, 0, 0)),
+            cluster_port: accepts("cluster-port"),
+            process_title: accepts("proc-title-template"),
+            hostname: accepts("cluster-announce-hostname"),
+            tls: accepts("tls-port"),
             shard_ids: since(Version(7, 2, 0)),
             seven: since(Version(7, 0, 0)),
             load_on_empty_db: valkey && self.version >= Version(9, 0, 0),
             publish_carries_offset: !(valkey && self.version >= Version(8, 1, 0)),
         }
     }
+}
+
+/// Runs `path` with `input`, to its end; why that failed, in a fragment.
+async fn ask(
+    path: &Path,
+    argument: &str,
+    input: &str,
+    deadline: Instant,
+) -> Result<Output, String> {
+    let ended = async {
+        let mut child = Command::new(path)
+            .arg(argument)
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| format!("it does not start ({error})"))?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // One that ends without reading has told what it has to tell.
+            stdin.write_all(input.as_bytes()).await.ok();
+        }
+        child
+            .wait_with_output()
+            .await
+            .map_err(|error| error.to_string())
+    };
+    timeout_at(deadline, ended).await.unwrap_or_else(|_| {
+        Err(format!(
+            "`{argument}` gave no answer within {} s",
+            PROBE_LIMIT.as_secs_f32()
+        ))
+    })
+}
+
+/// Which of the directives that not every server knows this one accepts. It reads them from its
+/// standard input and stops at the first that it does not know; the last is unknown to all.
+async fn accepted(path: &Path, deadline: Instant) -> Result<BTreeSet<String>, String> {
+    let mut lines = PROBED.to_vec();
+    loop {
+        let input = format!("{}\n{NONSENSE}\n", lines.join("\n"));
+        let output = ask(path, "-", &input, deadline).await?;
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        let refused = said
+            .split_once("at line ")
+            .and_then(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next())
+            .and_then(|number| number.parse::<usize>().ok());
+        match refused {
+            Some(line) if (1..=lines.len()).contains(&line) => drop(lines.remove(line - 1)),
+            Some(line) if line == lines.len() + 1 => break,
+            _ => {
+                return Err(format!(
+                    "it does not read a configuration as a server does (\"{}\")",
+                    printable(said.trim(), 80)
+                ));
+            }
+        }
+    }
+    let name = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
+    Ok(lines.into_iter().map(name).collect())
 }
 
 impl fmt::Display for Binary {
@@ -228,21 +315,27 @@ mod tests {
     }
 
     #[test]
-    fn valkey_can_what_redis_7_2_could() {
-        let of = |kind, version| {
+    fn a_mixture_can_what_all_can() {
+        let of = |kind, version, accepts: &[&str]| {
             Binary {
                 path: "x".into(),
                 kind,
                 version,
+                accepts: accepts.iter().map(ToString::to_string).collect(),
             }
             .capabilities()
         };
-        assert!(!of(Kind::Redis, Version(6, 2, 14)).cluster_port);
-        assert!(
-            of(Kind::Redis, Version(7, 0, 15)).cluster_port
-                && !of(Kind::Redis, Version(7, 0, 15)).shard_ids
+        let old = of(Kind::Redis, Version(6, 2, 14), &["proc-title-template"]);
+        let new = of(
+            Kind::Valkey,
+            Version(9, 1, 2),
+            &["cluster-port", "proc-title-template", "tls-port"],
         );
-        assert!(of(Kind::Valkey, Version(7, 2, 4)).shard_ids);
-        assert!(of(Kind::Valkey, Version(9, 1, 2)).load_on_empty_db);
+        assert!(new.cluster_port && new.tls && new.load_on_empty_db && new.shard_ids);
+        let both = old.and(new);
+        assert!(both.process_title && !both.cluster_port && !both.shard_ids && !both.seven);
+        assert!(!both.publish_carries_offset && !both.tls);
+        assert!(of(Kind::Valkey, Version(7, 2, 4), &[]).shard_ids);
+        assert!(!of(Kind::Redis, Version(7, 0, 15), &[]).shard_ids);
     }
 }

@@ -28,12 +28,14 @@ const TRIES: u16 = 300;
 /// What is asked for.
 #[derive(Clone, Debug)]
 pub struct PortsWish {
-    /// The address to bind.
-    pub host: IpAddr,
+    /// The addresses to bind.
+    pub hosts: Vec<IpAddr>,
     /// How many nodes.
     pub nodes: usize,
     /// Client ports.
     pub client: PortChoice,
+    /// TLS ports, where the client ports are plain ones beside them.
+    pub tls: Option<PortChoice>,
     /// Bus ports.
     pub bus: PortChoice,
     /// Whether the server can choose its bus port.
@@ -51,6 +53,8 @@ pub struct PortsWish {
 pub struct Ports {
     /// The first client port.
     pub client: u16,
+    /// The first TLS port, where there are plain ones beside them.
+    pub tls: Option<u16>,
     /// The first bus port.
     pub bus: u16,
     /// What the user should know.
@@ -96,6 +100,46 @@ impl fmt::Display for Block {
 /// Finds ports for all nodes and tests them. The caller holds the home's port lock until the
 /// servers listen.
 pub fn reserve(wish: &PortsWish) -> Result<Ports, PortsError> {
+    let Some(tls) = wish.tls else {
+        return reserve_pair(wish);
+    };
+    // The plain ports first; then those of TLS and of the bus, as for a cluster without plain ones.
+    let count = u16::try_from(wish.nodes).expect("a cluster has at most 1000 nodes");
+    let plain = match wish.client {
+        PortChoice::Base(base) => explicit(base, count, "--port")?,
+        PortChoice::Auto => places(wish, count, count)
+            .chain(places_inside(wish, count))
+            .find(|block| is_free(wish, *block))
+            .ok_or_else(nothing_free)?,
+    };
+    let mut taken = wish.taken.clone();
+    taken.extend(plain.ports());
+    let ports = reserve_pair(&PortsWish {
+        client: tls,
+        tls: None,
+        taken,
+        ..wish.clone()
+    })?;
+    for (first, option) in [(ports.client, "--tls-port"), (ports.bus, "--bus-port")] {
+        if plain.overlaps(&explicit(first, count, option)?.ports()) {
+            return Err(PortsError::Impossible(
+                format!("the plain ports {plain} overlap with those from {first} on"),
+                format!("pass another {option}, or leave it out"),
+            ));
+        }
+    }
+    let conflicts = conflicts(&wish.hosts, plain.ports().map(|port| (port, "client port")));
+    if !conflicts.is_empty() {
+        return Err(PortsError::InUse(conflicts));
+    }
+    Ok(Ports {
+        client: plain.first,
+        tls: Some(ports.client),
+        ..ports
+    })
+}
+
+fn reserve_pair(wish: &PortsWish) -> Result<Ports, PortsError> {
     let count = u16::try_from(wish.nodes).expect("a cluster has at most 1000 nodes");
     let (client, bus) = match (wish.client, wish.bus) {
         (PortChoice::Base(base), bus) => {
@@ -117,7 +161,7 @@ pub fn reserve(wish: &PortsWish) -> Result<Ports, PortsError> {
     };
     let named = |block: Block, what| block.ports().map(move |port| (port, what));
     let all = named(client, "client port").chain(named(bus, "bus port"));
-    let conflicts = conflicts(wish.host, all);
+    let conflicts = conflicts(&wish.hosts, all);
     if !conflicts.is_empty() {
         return Err(PortsError::InUse(conflicts));
     }
@@ -133,6 +177,7 @@ pub fn reserve(wish: &PortsWish) -> Result<Ports, PortsError> {
     });
     Ok(Ports {
         client: client.first,
+        tls: None,
         bus: bus.first,
         note,
     })
@@ -149,6 +194,20 @@ pub fn check(client: PortChoice, bus: PortChoice, nodes: usize) -> Result<(), Po
         (Some(client), Some(bus)) => refuse_overlap(client, bus),
         _ => Ok(()),
     }
+}
+
+/// Refuses addresses that this machine does not have.
+pub fn check_hosts(hosts: &[IpAddr]) -> Result<(), PortsError> {
+    for host in hosts {
+        if let Err(error) = TcpListener::bind((*host, 0)) {
+            return Err(PortsError::Impossible(
+                format!("--bind {host} cannot be listened on: {error}"),
+                "pass an address of this machine (`ip address` shows them), such as 127.0.0.1"
+                    .into(),
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn refuse_overlap(client: Block, bus: Block) -> Result<(), PortsError> {
@@ -310,33 +369,41 @@ fn is_free(wish: &PortsWish, block: Block) -> bool {
         return false;
     }
     // All held until the last is tested: the servers will hold them all at once too.
-    block
-        .ports()
-        .map(|port| TcpListener::bind((wish.host, port)))
-        .collect::<Result<Vec<_>, _>>()
-        .is_ok()
+    let is_free_on = |host: &IpAddr| {
+        block
+            .ports()
+            .map(|port| TcpListener::bind((*host, port)))
+            .collect::<Result<Vec<_>, _>>()
+            .is_ok()
+    };
+    wish.hosts.iter().all(is_free_on)
 }
 
-/// Each of `ports`, with what it is for, that cannot be bound; with its holder where that can be seen.
+/// Each of `ports`, with what it is for, that cannot be bound on one of `hosts`; with its holder
+/// where that can be seen.
 pub fn conflicts(
-    host: IpAddr,
+    hosts: &[IpAddr],
     ports: impl IntoIterator<Item = (u16, &'static str)>,
 ) -> Vec<NodeProblem> {
-    // All held until the last is tested: the servers will hold them all at once too.
-    let mut held = Vec::new();
+    let ports: Vec<_> = ports.into_iter().collect();
     let mut problems = Vec::new();
-    for (port, what) in ports {
-        match TcpListener::bind((host, port)) {
-            Ok(listener) => held.push(listener),
-            Err(error) => {
-                let why = match (error.kind(), sockets::holder(port)) {
-                    (std::io::ErrorKind::AddrInUse, Some(holder)) => {
-                        format!("{what} is held by {holder}")
-                    }
-                    (std::io::ErrorKind::AddrInUse, None) => format!("{what} is in use"),
-                    _ => format!("{what} cannot be bound: {error}"),
-                };
-                problems.push(NodeProblem::new(SocketAddr::new(host, port), why));
+    // One address after the other: a listener on `::` takes IPv4 along here, and not in the servers.
+    for &host in hosts {
+        // All held until the last is tested: the servers will hold them all at once too.
+        let mut held = Vec::new();
+        for &(port, what) in &ports {
+            match TcpListener::bind((host, port)) {
+                Ok(listener) => held.push(listener),
+                Err(error) => {
+                    let why = match (error.kind(), sockets::holder(port)) {
+                        (std::io::ErrorKind::AddrInUse, Some(holder)) => {
+                            format!("{what} is held by {holder}")
+                        }
+                        (std::io::ErrorKind::AddrInUse, None) => format!("{what} is in use"),
+                        _ => format!("{what} cannot be bound: {error}"),
+                    };
+                    problems.push(NodeProblem::new(SocketAddr::new(host, port), why));
+                }
             }
         }
     }
@@ -350,8 +417,9 @@ mod tests {
 
     fn wish(client: &str, bus: &str) -> PortsWish {
         PortsWish {
-            host: Ipv4Addr::LOCALHOST.into(),
+            hosts: vec![Ipv4Addr::LOCALHOST.into()],
             nodes: 6,
+            tls: None,
             client: client.parse().expect("choice"),
             bus: bus.parse().expect("choice"),
             cluster_port: true,
@@ -389,6 +457,34 @@ mod tests {
                 assert_eq!(ports.bus, ports.client + 10000);
             }
         }
+    }
+
+    #[test]
+    fn tls_ports_beside_plain_ones_overlap_with_nothing() {
+        for cluster_port in [true, false] {
+            let ports = reserve(&PortsWish {
+                tls: Some(PortChoice::Auto),
+                cluster_port,
+                ..wish("auto", "auto")
+            })
+            .expect("free");
+            let tls = ports.tls.expect("asked for");
+            let mut firsts = [ports.client, tls, ports.bus];
+            firsts.sort_unstable();
+            assert!(
+                firsts.windows(2).all(|pair| pair[0] + 6 <= pair[1]),
+                "{ports:?}"
+            );
+            if !cluster_port {
+                assert_eq!(ports.bus, tls + 10000);
+            }
+        }
+        let error = reserve(&PortsWish {
+            tls: Some(PortChoice::Base(20003)),
+            ..wish("20001", "auto")
+        })
+        .expect_err("overlap");
+        assert!(matches!(error, PortsError::Impossible(..)), "{error:?}");
     }
 
     #[test]

@@ -10,9 +10,10 @@ use std::io::{self, Read as _, Seek as _, Write as _};
 use super::home::{Cluster, Home, is_temporary};
 use super::manifest::Manifest;
 use super::name::ClusterName;
+use super::secrets::is_secret_dir;
 use crate::cluster::printable;
 use crate::error::{Error, Result};
-use crate::sys::dir::{Dir, Entry, file_id};
+use crate::sys::dir::{Dir, Entry, Kind, file_id};
 
 const LOCK: &str = "lock";
 const PORT_LOCK: &str = ".ports.lock";
@@ -132,7 +133,13 @@ fn is_beginning(cluster: &Cluster) -> Result<bool> {
         .map_err(io())?
         .unwrap_or_default();
     let is_our_lock = lock.is_empty() || lock.starts_with(b"pid ");
-    let is_ours = |entry: &Entry| (entry.name == LOCK && is_our_lock) || is_temporary(&entry.name);
+    let is_locked = lock.starts_with(b"pid ");
+    let is_ours = |entry: &Entry| {
+        (entry.name == LOCK && is_our_lock)
+            || is_temporary(&entry.name)
+            // Written before the manifest.
+            || (is_locked && entry.kind == Kind::Dir && is_secret_dir(&entry.name))
+    };
     Ok(entries.iter().all(is_ours))
 }
 

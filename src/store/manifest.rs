@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::removal::DataNames;
 use crate::cluster::{NodeAddr, NodeId};
 use crate::plan::ClusterSpec;
 
@@ -29,7 +30,7 @@ pub struct Manifest {
 }
 
 /// A server program.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerInfo {
     /// `redis` or `valkey`.
     pub kind: String,
@@ -37,6 +38,9 @@ pub struct ServerInfo {
     pub version: String,
     /// The program's path.
     pub path: PathBuf,
+    /// Those of the directives that not every server knows which it accepts.
+    #[serde(default)]
+    pub accepts: BTreeSet<String>,
 }
 
 /// One node.
@@ -46,9 +50,24 @@ pub struct NodeEntry {
     pub addr: NodeAddr,
     /// Its id, as soon as it is known.
     pub id: Option<NodeId>,
+    /// The server it runs on, where that is not the cluster's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<ServerInfo>,
 }
 
 impl Manifest {
+    /// The server that node `number` (from 0) runs on.
+    pub fn server_of(&self, number: usize) -> &ServerInfo {
+        let own = self.nodes.get(number).and_then(|node| node.server.as_ref());
+        own.unwrap_or(&self.server)
+    }
+
+    /// Under which names node `number` (from 0) keeps its data.
+    pub fn data_names(&self, number: usize) -> DataNames {
+        let port = self.nodes.get(number).map_or(0, |node| node.addr.port);
+        DataNames::of(&self.spec.directives_of(number, port))
+    }
+
     pub(super) const FILE: &str = "manifest.json";
 
     /// The version this rcluster reads and writes.
@@ -64,12 +83,9 @@ impl Manifest {
                 self.spec.node_count()
             ));
         }
-        let ports: BTreeSet<u16> = self
-            .nodes
-            .iter()
-            .flat_map(|node| [node.addr.port, node.addr.bus_port])
-            .collect();
-        if ports.len() != 2 * self.nodes.len() || ports.contains(&0) {
+        let all = || self.nodes.iter().flat_map(|node| node.addr.ports());
+        let ports: BTreeSet<u16> = all().collect();
+        if ports.len() != all().count() || ports.contains(&0) {
             return Err("its ports are not all different".into());
         }
         Ok(())

@@ -7,6 +7,8 @@
 //!     ├── manifest.json         what was asked for, and which nodes there are
 //!     ├── processes.json        which processes we spawned, or are about to
 //!     ├── journal.json          there while a verb is at work, and after it was killed
+//!     ├── secrets/              password, replication-password, users.acl: where there are any
+//!     ├── tls/                  ca.crt, ca.key, node.crt, client.crt … of a cluster with TLS
 //!     └── nodes/<port>/         a server's working directory: redis.conf, nodes.conf, server.log, data
 //! ```
 //! Everything is written so that `kill -9`, or a power cut, at any moment leaves a state from
@@ -19,6 +21,7 @@ mod manifest;
 mod name;
 mod processes;
 mod removal;
+mod secrets;
 
 pub use home::{Cluster, Home, LOG_FILE};
 pub use journal::{Journal, Work};

@@ -14,6 +14,12 @@ use crate::error::{Error, Result};
 use crate::plan::Directive;
 use crate::sys::dir::{Dir, Entry, Kind};
 
+/// What a node's directory has before its server has written any data.
+const CONFIGURATION: [&str; 4] = ["redis.conf", "nodes.conf", LOG_FILE, "users.acl"];
+
+/// A server's Unix socket, there after it was killed.
+const SOCKET: &str = "redis.sock";
+
 /// The names under which the servers keep their data.
 #[derive(Clone, Debug)]
 pub struct DataNames {
@@ -43,12 +49,13 @@ impl DataNames {
 
     /// Whether a server, or we for it, write a file of this name into its working directory.
     fn is_file(&self, name: &str) -> bool {
-        ["redis.conf", "nodes.conf", LOG_FILE].contains(&name)
+        CONFIGURATION.contains(&name)
             || name == self.snapshot
             || name == self.append_file
             // Unfinished replacements: of CONFIG REWRITE, of nodes.conf, of snapshots and rewrites.
             || name.starts_with("redis.conf.")
             || name.starts_with("nodes.conf.tmp")
+            || name.starts_with("users.acl.tmp")
             || is_temporary_data(name)
     }
 
@@ -98,7 +105,7 @@ impl Cluster {
             .map_err(Error::io("list", &self.node_path(port)))?;
         Ok(entries.iter().any(|entry| {
             let name = entry.name.to_str().unwrap_or_default();
-            let harmless = ["redis.conf", "nodes.conf", LOG_FILE].contains(&name);
+            let harmless = CONFIGURATION.contains(&name) || name == SOCKET;
             !harmless || name == names.snapshot
         }))
     }
@@ -121,6 +128,7 @@ impl Cluster {
                     self.dir.unlink(&name)?;
                 }
             }
+            self.remove_secrets(left)?;
             for file in [Processes::FILE, Journal::FILE, Manifest::FILE] {
                 self.dir.unlink(file)?;
             }
@@ -145,7 +153,12 @@ fn sweep(
     ours: impl Fn(&str) -> bool,
 ) -> io::Result<()> {
     for Entry { name, kind } in dir.entries()? {
-        if kind == Kind::File && name.to_str().is_some_and(&ours) {
+        let is_ours = match kind {
+            Kind::File => name.to_str().is_some_and(&ours),
+            Kind::Socket => name == SOCKET,
+            Kind::Dir | Kind::Other => false,
+        };
+        if is_ours {
             dir.unlink(&name)?;
         } else if kind != Kind::Dir || name != except {
             left.push(dir.path().join(name));

@@ -51,7 +51,9 @@ pub enum Kind {
     File,
     /// A directory.
     Dir,
-    /// Anything else: a link, a socket, a device.
+    /// A Unix socket.
+    Socket,
+    /// Anything else: a link, a pipe, a device.
     Other,
 }
 
@@ -134,6 +136,7 @@ impl Dir {
             let kind = match entry.file_type() {
                 Some(Type::File) => Kind::File,
                 Some(Type::Directory) => Kind::Dir,
+                Some(Type::Socket) => Kind::Socket,
                 Some(_) => Kind::Other,
                 // Some file systems do not say.
                 None => self.kind(&name)?,
@@ -150,6 +153,7 @@ impl Dir {
             match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
                 SFlag::S_IFREG => Kind::File,
                 SFlag::S_IFDIR => Kind::Dir,
+                SFlag::S_IFSOCK => Kind::Socket,
                 _ => Kind::Other,
             },
         )

@@ -1,0 +1,42 @@
+//! How rcluster gets into a cluster: by what was written down when it was made.
+
+use std::sync::Arc;
+
+use crate::client::{Access, Identity};
+use crate::error::Result;
+use crate::plan::{Certificates, Secrets, Security};
+use crate::store::{Cluster, Manifest};
+
+/// The way into the nodes of `manifest`.
+pub(super) fn access(cluster: &Cluster, manifest: &Manifest) -> Result<Access> {
+    let security = &manifest.spec.security;
+    let secrets = if security.password || security.acl {
+        cluster.secrets()?
+    } else {
+        Secrets::default()
+    };
+    let certificates = match security.tls {
+        Some(_) => cluster.certificates()?,
+        None => None,
+    };
+    Ok(access_with(security, &secrets, certificates.as_ref()))
+}
+
+/// The same, from secrets that are at hand.
+pub(super) fn access_with(
+    security: &Security,
+    secrets: &Secrets,
+    certificates: Option<&Certificates>,
+) -> Access {
+    Access {
+        user: security.user.clone(),
+        password: secrets.password.clone(),
+        tls: certificates.map(|files| {
+            Arc::new(Identity {
+                ca: files.ca.clone().into_bytes(),
+                certificate: files.client.clone().into_bytes(),
+                key: files.client_key.clone().into_bytes(),
+            })
+        }),
+    }
+}

@@ -1,0 +1,145 @@
+//! Which server program each node runs.
+
+use super::wish::StartWish;
+use crate::error::{Error, Result};
+use crate::plan::{ClusterSpec, Layout, Selector};
+use crate::server::{Binary, Capabilities, Kind, Version};
+use crate::store::{Manifest, ServerInfo};
+
+/// The programs of a cluster's nodes: one for all, and others for some.
+#[derive(Clone, Debug)]
+pub(super) struct Programs {
+    /// What nodes run that nothing else is said of.
+    pub(super) common: Binary,
+    /// Others; the last that selects a node counts.
+    special: Vec<(Selector, Binary)>,
+}
+
+impl Programs {
+    /// Finds the programs that options name.
+    pub(super) async fn find(wish: &StartWish) -> Result<Self> {
+        let mut programs = Self::of(Binary::find(wish.server.as_deref()).await?);
+        programs.add(wish).await?;
+        Ok(programs)
+    }
+
+    /// One program for all nodes.
+    pub(super) fn of(common: Binary) -> Self {
+        Self {
+            common,
+            special: Vec::new(),
+        }
+    }
+
+    /// Finds the programs that options name for some nodes.
+    pub(super) async fn add(&mut self, wish: &StartWish) -> Result<()> {
+        for (nodes, server) in &wish.servers {
+            self.special
+                .push((*nodes, Binary::find(Some(server)).await?));
+        }
+        Ok(())
+    }
+
+    /// Gives node `number` a program of its own.
+    pub(super) fn set(&mut self, number: usize, binary: Binary) {
+        self.special.push((Selector::Index(number + 1), binary));
+    }
+
+    /// The programs of a manifest, as they were probed when they were last started.
+    pub(super) fn recorded(manifest: &Manifest) -> Option<Self> {
+        let mut programs = Self::of(binary_of(&manifest.server)?);
+        for (number, entry) in manifest.nodes.iter().enumerate() {
+            if let Some(server) = &entry.server {
+                programs.set(number, binary_of(server)?);
+            }
+        }
+        Some(programs)
+    }
+
+    /// The program that options name for node `number` on `port`, if they name one for it alone.
+    fn special(&self, spec: &ClusterSpec, number: usize, port: u16) -> Option<&Binary> {
+        let layout = Layout::new(spec.primaries, spec.replicas);
+        let selects = |(nodes, _): &&(Selector, Binary)| nodes.selects(&layout, number, port);
+        self.special.iter().rfind(selects).map(|(_, binary)| binary)
+    }
+
+    /// The program of node `number` on `port`.
+    pub(super) fn program(&self, spec: &ClusterSpec, number: usize, port: u16) -> &Binary {
+        self.special(spec, number, port).unwrap_or(&self.common)
+    }
+
+    /// What all of them can do.
+    pub(super) fn capabilities(&self) -> Capabilities {
+        let special = self.special.iter().map(|(_, binary)| binary.capabilities());
+        special.fold(self.common.capabilities(), Capabilities::and)
+    }
+
+    /// Refuses options that one of the programs cannot meet, before anything is touched.
+    pub(super) fn check(&self, spec: &ClusterSpec) -> Result<()> {
+        let all = [&self.common]
+            .into_iter()
+            .chain(self.special.iter().map(|(_, binary)| binary));
+        for binary in all {
+            let can = binary.capabilities();
+            let lack = |what: &str, hint: &str| {
+                Err(Error::Unfit {
+                    message: format!("{binary} ({}) {what}", binary.path.display()),
+                    hint: hint.into(),
+                })
+            };
+            if spec.security.tls.is_some() && !can.tls {
+                return lack(
+                    "was built without TLS",
+                    "pass another --server, or leave --tls out",
+                );
+            }
+            if spec.announce.hostname.is_some() && !can.hostname {
+                return lack(
+                    "does not know cluster-announce-hostname",
+                    "pass a server from 7.0 on with --server, or leave --announce-hostname out",
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes into `manifest` what each node runs.
+    pub(super) fn record(&self, manifest: &mut Manifest) {
+        manifest.server = server_info(&self.common);
+        let spec = manifest.spec.clone();
+        for (number, entry) in manifest.nodes.iter_mut().enumerate() {
+            let own = self.special(&spec, number, entry.addr.port);
+            entry.server = own.filter(|own| **own != self.common).map(server_info);
+        }
+    }
+}
+
+/// A program as it is recorded.
+fn server_info(binary: &Binary) -> ServerInfo {
+    ServerInfo {
+        kind: binary.kind.to_string(),
+        version: binary.version.to_string(),
+        path: binary.path.clone(),
+        accepts: binary.accepts.clone(),
+    }
+}
+
+/// A recorded program; `None` if it is none that we know.
+pub(super) fn binary_of(info: &ServerInfo) -> Option<Binary> {
+    let kind = match info.kind.as_str() {
+        "redis" => Kind::Redis,
+        "valkey" => Kind::Valkey,
+        _ => return None,
+    };
+    Some(Binary {
+        path: info.path.clone(),
+        kind,
+        version: Version::parse(&info.version)?,
+        accepts: info.accepts.clone(),
+    })
+}
+
+/// Whether all servers that a manifest names know what came with 7.0.
+pub(super) fn know_seven(manifest: &Manifest) -> bool {
+    Programs::recorded(manifest).is_none_or(|programs| programs.capabilities().seven)
+}
