@@ -312,7 +312,7 @@ impl fmt::Display for Error {
                 1 => write!(f, "a node is not empty"),
                 n => write!(f, "{n} nodes are not empty"),
             },
-            Self::Refused { node, message } => write!(f, "{node} refused: {message}"),
+            Self::Refused { node, message } => write!(f, "{node}: {message}"),
             Self::Certificates { message, .. } => f.write_str(message),
             Self::Unconfirmed { what } => write!(f, "a confirmation is needed to {what}"),
             Self::NodesDied { nodes, left } => {

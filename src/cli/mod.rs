@@ -114,6 +114,7 @@ pub enum Verb {
 
 /// Arguments of `start` and `up`: the shape of a cluster.
 #[derive(Args, Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent options")]
 pub struct StartArgs {
     /// Primaries [default: 3]
     #[arg(long, value_name = "N", help_heading = SHAPE)]

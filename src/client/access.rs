@@ -135,9 +135,9 @@ impl Identity {
     }
 }
 
-fn split<'a>(
-    chain: &'a CertifiedKey,
-) -> Result<(&'a CertificateDer<'static>, &'a [CertificateDer<'static>]), BadCertificate> {
+fn split(
+    chain: &CertifiedKey,
+) -> Result<(&CertificateDer<'static>, &[CertificateDer<'static>]), BadCertificate> {
     chain.cert.split_first().ok_or_else(|| {
         BadCertificate::Malformed("the certificate file", "it has no certificate".into())
     })

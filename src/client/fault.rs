@@ -1,6 +1,9 @@
 //! Why a command to a node failed.
 
+use std::error::Error;
 use std::fmt;
+use std::io;
+use std::sync::Arc;
 
 use crate::cluster::{ParseError, printable};
 
@@ -8,7 +11,15 @@ use crate::cluster::{ParseError, printable};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// No connection, or it broke.
-    Unreachable(String),
+    Unreachable {
+        /// The system's words.
+        why: String,
+        /// Nobody listens.
+        refused: bool,
+    },
+    /// We were not let in: TLS failed, or the password is another one. The words are a fragment
+    /// about the node.
+    NotLetIn(String),
     /// Another process than the one that is meant answers on the port: its PID, if it told.
     Foreign(Option<u64>),
     /// No answer in time.
@@ -27,7 +38,8 @@ pub enum Fault {
 impl Fault {
     /// Whether the server refused for want of rights.
     pub fn is_refusal(&self) -> bool {
-        self.has_code(&["NOAUTH", "WRONGPASS", "NOPERM", "DENIED"])
+        matches!(self, Self::NotLetIn(_))
+            || self.has_code(&["NOAUTH", "WRONGPASS", "NOPERM", "DENIED"])
     }
 
     /// Whether waiting cannot cure it: the server refuses writes as it is configured now.
@@ -37,7 +49,7 @@ impl Fault {
 
     /// Whether a new connection is needed before the next command.
     pub fn breaks_connection(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Garbled(_))
+        matches!(self, Self::Unreachable { .. } | Self::Garbled(_))
     }
 
     fn has_code(&self, codes: &[&str]) -> bool {
@@ -48,7 +60,8 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreachable(why) => write!(f, "cannot be reached ({why})"),
+            Self::Unreachable { why, .. } => write!(f, "cannot be reached ({why})"),
+            Self::NotLetIn(why) => f.write_str(why),
             Self::Foreign(Some(pid)) => {
                 write!(f, "its port is answered by pid {pid}, which is not ours")
             }
@@ -62,7 +75,7 @@ impl fmt::Display for Fault {
     }
 }
 
-impl std::error::Error for Fault {}
+impl Error for Fault {}
 
 impl From<redis::RedisError> for Fault {
     fn from(error: redis::RedisError) -> Self {
@@ -76,19 +89,34 @@ impl From<redis::RedisError> for Fault {
                 message: printable(message.trim(), 200),
             };
         }
+        if let Some(why) = tls_error(&error).and_then(super::access::cause) {
+            return Self::NotLetIn(why);
+        }
         if error.is_timeout() {
             Self::Silent
         } else if error.is_io_error() {
-            Self::Unreachable(said())
-        } else if error.kind() == redis::ErrorKind::AuthenticationFailed {
-            Self::Server {
-                code: "NOAUTH".into(),
-                message: said(),
+            Self::Unreachable {
+                why: said(),
+                refused: error.is_connection_refusal(),
             }
         } else {
             Self::Garbled(said())
         }
     }
+}
+
+/// What rustls said, if it said something: it stands behind an I/O error, behind an `Arc`.
+fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+        return Some(tls);
+    }
+    if let Some(shared) = error.downcast_ref::<Arc<dyn Error + Send + Sync>>() {
+        return tls_error(&**shared);
+    }
+    if let Some(io) = error.downcast_ref::<io::Error>() {
+        return tls_error(io.get_ref()?);
+    }
+    tls_error(error.source()?)
 }
 
 impl From<ParseError> for Fault {

@@ -6,6 +6,7 @@
 
 mod access;
 mod fault;
+mod mismatch;
 
 use std::time::Duration;
 
@@ -53,8 +54,25 @@ impl std::fmt::Debug for Connection {
 }
 
 impl Connection {
-    /// Connects to a node, and is let in. `limit` bounds the connect and each later answer.
-    pub async fn open(addr: NodeAddr, access: &Access, limit: Duration) -> Result<Self, Fault> {
+    /// Connects to a node, is let in, and asks `INFO server`, so that it is known to whom we speak.
+    /// `limit` bounds the connect and each later answer.
+    pub async fn open(
+        addr: NodeAddr,
+        access: &Access,
+        limit: Duration,
+    ) -> Result<(Self, Info), Fault> {
+        let opened = async {
+            let connection = Self::try_open(addr, access, limit).await?;
+            let info = info(connection.one(words("INFO server")).await)?;
+            Ok((connection, info))
+        };
+        match opened.await {
+            Err(fault) => Err(mismatch::explain(addr, access.tls.is_some(), fault).await),
+            opened => opened,
+        }
+    }
+
+    async fn try_open(addr: NodeAddr, access: &Access, limit: Duration) -> Result<Self, Fault> {
         let (host, port) = (addr.host.to_string(), addr.peer_port());
         let target = match &access.tls {
             None => ConnectionAddr::Tcp(host, port),
@@ -66,13 +84,7 @@ impl Connection {
             },
         };
         // CLIENT SETINFO would be a round trip more, and an error in old servers' statistics.
-        let mut settings = RedisConnectionInfo::default().set_skip_set_lib_name();
-        if let Some(password) = &access.password {
-            settings = settings.set_password(password.expose_secret());
-            if let Some(user) = &access.user {
-                settings = settings.set_username(user);
-            }
-        }
+        let settings = RedisConnectionInfo::default().set_skip_set_lib_name();
         let info = target
             .into_connection_info()?
             .set_tcp_settings(redis::io::tcp::TcpSettings::default().set_nodelay(true))
@@ -97,7 +109,32 @@ impl Connection {
         let inner = client
             .get_multiplexed_async_connection_with_config(&config)
             .await?;
-        Ok(Self { inner })
+        let connection = Self { inner };
+        if let Some(password) = &access.password {
+            connection
+                .authenticate(access.user.as_deref(), password.expose_secret())
+                .await?;
+        }
+        Ok(connection)
+    }
+
+    /// `AUTH`. Not left to the crate, which keeps the server's words to itself.
+    async fn authenticate(&self, user: Option<&str>, password: &str) -> Result<(), Fault> {
+        let mut command = cmd("AUTH");
+        if let Some(user) = user {
+            command.arg(user);
+        }
+        command.arg(password);
+        match self.one(command).await {
+            Err(Fault::Server { code, message })
+                if ["WRONGPASS", "ERR"].contains(&code.as_str()) =>
+            {
+                Err(Fault::NotLetIn(format!(
+                    "does not let rcluster in: {message}"
+                )))
+            }
+            other => other.map(drop),
+        }
     }
 
     /// Sends `commands` at once; each has its own answer.
@@ -133,11 +170,6 @@ impl Connection {
             .await?
             .pop()
             .unwrap_or(Ok(Reply::Nil))
-    }
-
-    /// `INFO server`.
-    pub async fn server(&self) -> Result<Info, Fault> {
-        info(self.one(words("INFO server")).await)
     }
 
     /// `CLUSTER INFO`.

@@ -93,13 +93,7 @@ fn run(cli: &Cli, report: &Report) -> ExitCode {
     let global = &cli.global;
     let dumb = env::var_os("TERM").is_none_or(|term| term == "dumb");
     let terminal = io::stderr().is_terminal() && !dumb;
-    let progress = Arc::new(Progress::new(
-        terminal,
-        global.quiet,
-        global.json,
-        global.verbose,
-        report.err,
-    ));
+    let progress = Arc::new(Progress::new(terminal, global.verbose, report));
     let result = context(global, cli.verb.name(), &progress).and_then(|context| {
         let call = Call {
             context,

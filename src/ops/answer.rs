@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::fleet::{Fleet, Life};
 use crate::cluster::{NodeAddr, NodeId, Role, SlotRange};
 use crate::error::NodeProblem;
-use crate::plan::{Layout, View};
+use crate::plan::{ClientCertificates, Layout, View};
+use crate::server::SOCKET;
 use crate::store::{Cluster, LOG_FILE, Manifest, ServerInfo};
 
 /// How a cluster is.
@@ -64,8 +65,27 @@ pub struct NodeAnswer {
     pub link_up: Option<bool>,
     /// Its config epoch.
     pub config_epoch: Option<u64>,
+    /// The server it was last started with.
+    pub server: ServerInfo,
+    /// Its Unix socket, if it has one.
+    pub unix_socket: Option<PathBuf>,
     /// Its log.
     pub log: PathBuf,
+}
+
+/// How clients come in.
+#[derive(Clone, Debug)]
+pub struct Entrance {
+    /// The CA of a cluster with TLS.
+    pub ca: Option<PathBuf>,
+    /// A client certificate and its key are demanded; those that rcluster uses are here.
+    pub client_certificate: Option<(PathBuf, PathBuf)>,
+    /// A plain port is open.
+    pub plain: bool,
+    /// The file with the password of the default user, or of `user`.
+    pub password_file: Option<PathBuf>,
+    /// The ACL user that rcluster is.
+    pub user: Option<String>,
 }
 
 /// A cluster as it is.
@@ -81,6 +101,8 @@ pub struct Answer {
     pub elapsed: Duration,
     /// The server it runs on.
     pub server: ServerInfo,
+    /// How clients come in.
+    pub entrance: Entrance,
     /// Primaries asked for.
     pub primaries: usize,
     /// Replicas of each.
@@ -140,6 +162,11 @@ impl Answer {
                         .map(|view| view.replication.link_up)
                         .filter(|_| is_replica),
                     config_epoch: myself.map(|line| line.config_epoch),
+                    server: manifest.server_of(number).clone(),
+                    unix_socket: manifest
+                        .spec
+                        .unix_socket
+                        .then(|| cluster.node_path(entry.addr.port).join(SOCKET)),
                     log: cluster.node_path(entry.addr.port).join(LOG_FILE),
                     role,
                 }
@@ -155,6 +182,7 @@ impl Answer {
             changed: false,
             elapsed: Duration::ZERO,
             server: manifest.server.clone(),
+            entrance: entrance(cluster, manifest),
             primaries: manifest.spec.primaries,
             replicas: manifest.spec.replicas,
             slots_assigned: best.map_or(0, |view| view.info.slots_assigned),
@@ -162,6 +190,19 @@ impl Answer {
             nodes,
             problems: Vec::new(),
         }
+    }
+}
+
+fn entrance(cluster: &Cluster, manifest: &Manifest) -> Entrance {
+    let security = &manifest.spec.security;
+    let tls = security.tls.as_ref();
+    let demanded = tls.is_some_and(|tls| tls.clients == ClientCertificates::Yes);
+    Entrance {
+        ca: tls.map(|_| cluster.ca_path()),
+        client_certificate: demanded.then(|| cluster.client_paths()),
+        plain: tls.is_none_or(|tls| tls.plain_too),
+        password_file: security.password.then(|| cluster.password_path()),
+        user: security.user.clone(),
     }
 }
 

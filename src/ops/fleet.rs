@@ -127,8 +127,7 @@ impl Node {
         if self.connection.is_some() {
             return Ok(());
         }
-        let connection = Connection::open(self.addr, access, limit).await?;
-        let info = connection.server().await?;
+        let (connection, info) = Connection::open(self.addr, access, limit).await?;
         let answered = info.number("process_id");
         if answered.and_then(|pid| i32::try_from(pid).ok()) != self.pid() {
             return Err(Fault::Foreign(answered));

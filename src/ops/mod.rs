@@ -27,7 +27,7 @@ mod up;
 mod wait;
 mod wish;
 
-pub use answer::{Answer, NodeAnswer, ProcessState, State};
+pub use answer::{Answer, Entrance, NodeAnswer, ProcessState, State};
 pub use clean::{Cleaned, clean, down};
 pub use context::Context;
 pub use create::{CreateWish, Planned, create, plan_create};

@@ -24,7 +24,7 @@ use crate::plan::{
     Certificates, ClientCertificates, ClusterSpec, Layout, PortChoice, Secrets, Seed, SeedNode,
     Technique, Tls,
 };
-use crate::server::{self, ACL_FILE, Capabilities, NodeConf, Ports, PortsWish};
+use crate::server::{self, ACL_FILE, Capabilities, NodeConf, Ports, PortsWish, SOCKET};
 use crate::store::{Cluster, Journal, Lock, Manifest, NodeEntry, PortLock, ServerInfo, Work};
 use crate::sys;
 use crate::sys::dir::Dir;
@@ -92,7 +92,7 @@ async fn try_make(
 ) -> Result<Made> {
     let spec = wish.spec()?;
     let programs = Programs::find(wish).await?;
-    programs.check(&spec)?;
+    programs.check(&spec).await?;
     let hosts: Vec<IpAddr> = spec.binds().collect();
     server::check_hosts(&hosts).map_err(ports_error)?;
     refuse_exposure(context, &spec, wish.yes)?;
@@ -107,6 +107,7 @@ async fn try_make(
         let addresses: Vec<NodeAddr> = addresses(&spec, &ports).collect();
         let client_ports: Vec<u16> = addresses.iter().map(|addr| addr.port).collect();
         wish.check_selectors(&spec, &client_ports)?;
+        refuse_long_socket(cluster, &spec, &client_ports)?;
         if let Some(note) = &ports.note {
             context.events.note(note.clone());
         }
@@ -132,6 +133,7 @@ async fn try_make(
             cleaning: false,
         };
         programs.record(&mut manifest);
+        programs.warn_of_mixture(context, &manifest);
         match make_nodes(context, cluster, manifest, &programs, work, &ports_lock).await {
             Err(Error::NodesDied { nodes, .. })
                 if tries_left > 0
@@ -152,6 +154,27 @@ async fn try_make(
         message: "ports were stolen again and again".into(),
         hint: "name some with --port BASE".into(),
     })
+}
+
+/// Refuses Unix sockets whose path no client could name (`sun_path` has 108 bytes, with its end).
+fn refuse_long_socket(cluster: &Cluster, spec: &ClusterSpec, ports: &[u16]) -> Result<()> {
+    const LIMIT: usize = 107;
+    let path = |port: &u16| cluster.node_path(*port).join(SOCKET);
+    let longest = ports
+        .iter()
+        .map(path)
+        .max_by_key(|path| path.as_os_str().len());
+    match longest.filter(|path| spec.unix_socket && path.as_os_str().len() > LIMIT) {
+        None => Ok(()),
+        Some(path) => Err(Error::usage(
+            format!(
+                "the Unix socket {} would have a path of {} bytes, and {LIMIT} are possible",
+                path.display(),
+                path.as_os_str().len()
+            ),
+            "pass a shorter --home or --name, or leave --unix-socket out",
+        )),
+    }
 }
 
 /// A cluster that the network can reach, and that lets in whoever comes, is made only if that is meant.
@@ -341,7 +364,7 @@ pub(super) async fn make_nodes(
     let secrets = cluster.secrets()?;
     let count = manifest.nodes.len();
     let seed = if work == Work::Seeding {
-        Some(Seeded::new(&manifest, capabilities.shard_ids)?)
+        Some(Seeded::new(&manifest)?)
     } else {
         None
     };
@@ -368,7 +391,9 @@ pub(super) async fn make_nodes(
             context, cluster, &manifest, &secrets, programs, number, &dir,
         )?;
         if let Some(Seeded { seed, .. }) = &seed {
-            dir.write_new("nodes.conf", seed.nodes_conf(number).as_bytes())
+            let program = programs.program(&manifest.spec, number, entry.addr.port);
+            let text = seed.nodes_conf(number, program.capabilities().shard_ids);
+            dir.write_new("nodes.conf", text.as_bytes())
                 .map_err(Error::io("write nodes.conf in", &path))?;
         }
     }
@@ -511,7 +536,7 @@ struct Seeded {
 }
 
 impl Seeded {
-    fn new(manifest: &Manifest, shard_ids: bool) -> Result<Self> {
+    fn new(manifest: &Manifest) -> Result<Self> {
         let id = || -> Result<NodeId> {
             let bytes = sys::random_bytes().map_err(no_random)?;
             Ok(NodeId::from_bytes(bytes))
@@ -556,15 +581,9 @@ impl Seeded {
             }
             Technique::Swapped | Technique::Straight => (None, Vec::new()),
         };
-        let shard_ids = if shard_ids {
-            Some(
-                (0..layout.shards.len())
-                    .map(|_| id())
-                    .collect::<Result<_>>()?,
-            )
-        } else {
-            None
-        };
+        let shard_ids = (0..layout.shards.len())
+            .map(|_| id())
+            .collect::<Result<_>>()?;
         Ok(Self {
             seed: Seed {
                 layout,

@@ -1,9 +1,12 @@
 //! Which server program each node runs.
 
+use std::collections::BTreeSet;
+
+use super::context::Context;
 use super::wish::StartWish;
 use crate::error::{Error, Result};
 use crate::plan::{ClusterSpec, Layout, Selector};
-use crate::server::{Binary, Capabilities, Kind, Version};
+use crate::server::{Binary, Capabilities, Kind, Probed, Version};
 use crate::store::{Manifest, ServerInfo};
 
 /// The programs of a cluster's nodes: one for all, and others for some.
@@ -75,25 +78,24 @@ impl Programs {
     }
 
     /// Refuses options that one of the programs cannot meet, before anything is touched.
-    pub(super) fn check(&self, spec: &ClusterSpec) -> Result<()> {
+    pub(super) async fn check(&self, spec: &ClusterSpec) -> Result<()> {
         let all = [&self.common]
             .into_iter()
             .chain(self.special.iter().map(|(_, binary)| binary));
         for binary in all {
-            let can = binary.capabilities();
             let lack = |what: &str, hint: &str| {
                 Err(Error::Unfit {
                     message: format!("{binary} ({}) {what}", binary.path.display()),
                     hint: hint.into(),
                 })
             };
-            if spec.security.tls.is_some() && !can.tls {
+            if spec.security.tls.is_some() && !binary.knows(Probed::Tls).await? {
                 return lack(
                     "was built without TLS",
                     "pass another --server, or leave --tls out",
                 );
             }
-            if spec.announce.hostname.is_some() && !can.hostname {
+            if spec.announce.hostname.is_some() && !binary.knows(Probed::Hostname).await? {
                 return lack(
                     "does not know cluster-announce-hostname",
                     "pass a server from 7.0 on with --server, or leave --announce-hostname out",
@@ -101,6 +103,34 @@ impl Programs {
             }
         }
         Ok(())
+    }
+
+    /// Says which replicas may not be able to load their primaries' snapshots: formats are read by
+    /// the same and by newer servers, and Redis and Valkey have gone different ways.
+    pub(super) fn warn_of_mixture(&self, context: &Context, manifest: &Manifest) {
+        let spec = &manifest.spec;
+        let program = |number: usize| {
+            let port = manifest
+                .nodes
+                .get(number)
+                .map_or(0, |entry| entry.addr.port);
+            self.program(spec, number, port)
+        };
+        let layout = Layout::new(spec.primaries, spec.replicas);
+        let mut pairs = BTreeSet::new();
+        for shard in &layout.shards {
+            let primary = program(shard.primary);
+            for replica in shard.replicas.iter().map(|replica| program(*replica)) {
+                if replica.kind != primary.kind || replica.version < primary.version {
+                    pairs.insert((replica.to_string(), primary.to_string()));
+                }
+            }
+        }
+        for (replica, primary) in pairs {
+            context.events.note(format!(
+                "replicas of {replica} may not understand the snapshots of {primary}, and then are never in sync"
+            ));
+        }
     }
 
     /// Writes into `manifest` what each node runs.

@@ -349,7 +349,7 @@ async fn programs_for(
         }
     }
     programs.add(wish).await?;
-    programs.check(&manifest.spec)?;
+    programs.check(&manifest.spec).await?;
     for &number in dead {
         let Some(entry) = manifest.nodes.get(number) else {
             continue;

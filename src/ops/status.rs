@@ -132,17 +132,12 @@ async fn dead(addr: NodeAddr, access: &Access) -> (ProcessState, Result<View, St
         tls: access.tls.clone(),
         ..Access::default()
     };
-    let who = async {
-        Connection::open(addr, &stranger, PATIENCE)
-            .await?
-            .server()
-            .await
-    };
+    let who = Connection::open(addr, &stranger, PATIENCE);
     let pid = tokio::time::timeout(PATIENCE, who)
         .await
         .ok()
         .and_then(Result::ok)
-        .and_then(|info| info.number("process_id"));
+        .and_then(|(_, info)| info.number("process_id"));
     let who = pid.map_or("a process that is not ours".to_owned(), |pid| {
         format!("pid {pid}, which is not ours")
     });

@@ -299,9 +299,9 @@ impl StartWish {
         let mut secret = |what: &str, wish: &Option<SecretString>, is: &Option<SecretString>| {
             let Some(wish) = wish else { return };
             match is {
-                None => found.0.push(format!("{what}: it has none")),
+                None => found.0.push(format!("it has no {what}")),
                 Some(is) if is.expose_secret() != wish.expose_secret() => {
-                    found.0.push(format!("{what}: it has another one"));
+                    found.0.push(format!("it has another {what}"));
                 }
                 Some(_) => {}
             }

@@ -1,6 +1,6 @@
 //! Who may come in, and how: passwords, ACL users, TLS. The secrets themselves are never here.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -158,7 +158,7 @@ pub fn quoted(text: &str) -> String {
                 word.push(char::from(byte));
             }
             0x20..=0x7e => word.push(char::from(byte)),
-            _ => word.push_str(&format!("\\x{byte:02x}")),
+            _ => write!(word, "\\x{byte:02x}").expect("writing to a string cannot fail"),
         }
     }
     word.push('"');

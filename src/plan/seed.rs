@@ -69,8 +69,8 @@ pub struct Seed {
     /// The technique.
     pub technique: Technique,
     /// A shard id for each shard: Redis and Valkey from 7.2 on demand that a replica's equals its
-    /// primary's; older servers would take it for a hostname, so they get `None`.
-    pub shard_ids: Option<Vec<NodeId>>,
+    /// primary's.
+    pub shard_ids: Vec<NodeId>,
     /// For [`Technique::Phantom`]: the phantoms' ids, one for each shard, and their address.
     pub phantoms: Vec<SeedNode>,
 }
@@ -137,13 +137,14 @@ impl Seed {
         [first, second]
     }
 
-    /// The text of the `nodes.conf` of node number `me`.
-    pub fn nodes_conf(&self, me: usize) -> String {
+    /// The text of the `nodes.conf` of node number `me`. `shard_ids`: whether its server knows them;
+    /// an older one would take them for hostnames.
+    pub fn nodes_conf(&self, me: usize, shard_ids: bool) -> String {
         let mut text = String::new();
         for (number, shard) in self.layout.shards.iter().enumerate() {
             // Config epochs 1, 2, 3…: unique, and above those of all replicas, which are 0.
             let epoch = number + 1;
-            let shard_id = self.shard_ids.as_ref().and_then(|ids| ids.get(number));
+            let shard_id = self.shard_ids.get(number).filter(|_| shard_ids);
             let phantom = self
                 .phantoms
                 .get(number)
@@ -203,7 +204,7 @@ mod tests {
     use super::*;
     use crate::cluster::{Role, SLOT_COUNT, parse_nodes};
 
-    fn seed(primaries: usize, replicas: usize, technique: Technique, shard_ids: bool) -> Seed {
+    fn seed(primaries: usize, replicas: usize, technique: Technique) -> Seed {
         let layout = Layout::new(primaries, replicas);
         let node = |number: usize| {
             let mut bytes = [0; 20];
@@ -222,7 +223,7 @@ mod tests {
         Seed {
             nodes: (0..layout.node_count()).map(node).collect(),
             phantoms: (0..primaries).map(|n| node(n + 10_000)).collect(),
-            shard_ids: shard_ids.then(|| (0..primaries).map(|n| node(n + 20_000).id).collect()),
+            shard_ids: (0..primaries).map(|n| node(n + 20_000).id).collect(),
             layout,
             technique,
         }
@@ -240,9 +241,9 @@ mod tests {
             (7, 0, Technique::Straight),
         ] {
             for shard_ids in [false, true] {
-                let seed = seed(primaries, replicas, technique, shard_ids);
+                let seed = seed(primaries, replicas, technique);
                 for me in 0..seed.nodes.len() {
-                    let nodes = parse_nodes(&seed.nodes_conf(me)).expect("readable");
+                    let nodes = parse_nodes(&seed.nodes_conf(me, shard_ids)).expect("readable");
                     let myself: Vec<_> = nodes.iter().filter(|node| node.flags.myself).collect();
                     assert_eq!(myself.len(), 1);
                     assert_eq!(myself[0].id, seed.nodes[me].id);
@@ -270,8 +271,8 @@ mod tests {
 
     #[test]
     fn with_swapped_roles_no_intended_primary_is_seeded_as_one() {
-        let seed = seed(3, 2, Technique::Swapped, true);
-        let nodes = parse_nodes(&seed.nodes_conf(0)).expect("readable");
+        let seed = seed(3, 2, Technique::Swapped);
+        let nodes = parse_nodes(&seed.nodes_conf(0, true)).expect("readable");
         for shard in &seed.layout.shards {
             let id = &seed.nodes[shard.primary].id;
             let line = nodes.iter().find(|node| node.id == *id).expect("listed");
@@ -282,15 +283,8 @@ mod tests {
 
     #[test]
     fn old_servers_get_no_shard_id() {
-        assert!(
-            !seed(3, 1, Technique::Swapped, false)
-                .nodes_conf(0)
-                .contains(','.to_string().repeat(2).as_str())
-        );
-        assert!(
-            seed(3, 1, Technique::Swapped, true)
-                .nodes_conf(0)
-                .contains(",,shard-id=")
-        );
+        let seed = seed(3, 1, Technique::Swapped);
+        assert!(!seed.nodes_conf(0, false).contains(",,"));
+        assert!(seed.nodes_conf(0, true).contains(",,shard-id="));
     }
 }

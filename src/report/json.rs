@@ -65,27 +65,35 @@ fn cluster(answer: &Answer) -> Value {
         "changed": answer.changed,
         "elapsed_ms": millis(answer.elapsed),
         "server": { "kind": answer.server.kind, "version": answer.server.version, "path": answer.server.path },
+        "tls": { "enabled": answer.entrance.ca.is_some(), "ca": answer.entrance.ca, "plain_port": answer.entrance.plain },
+        "user": answer.entrance.user,
+        "password_file": answer.entrance.password_file,
         "primaries": answer.primaries,
         "replicas": answer.replicas,
         "slots_assigned": answer.slots_assigned,
         "slots_ok": answer.slots_ok,
-        "nodes": answer.nodes.iter().map(node).collect::<Vec<_>>(),
+        "nodes": answer.nodes.iter().map(|one| node(answer, one)).collect::<Vec<_>>(),
         "problems": problems.collect::<Vec<_>>(),
     })
 }
 
-fn node(node: &NodeAnswer) -> Value {
+fn node(answer: &Answer, node: &NodeAnswer) -> Value {
     let (role, replicates) = match &node.role {
         Some(Role::Primary) => (Some("primary"), None),
         Some(Role::Replica { of }) => (Some("replica"), Some(of.as_str())),
         None => (None, None),
     };
+    // Where TLS has taken the plain port's place, it is on the client port.
+    let tls_port = answer.entrance.ca.as_ref().map(|_| node.addr.peer_port());
     json!({
         "index": node.index,
         "id": node.id.as_ref().map(crate::cluster::NodeId::as_str),
         "host": node.addr.host,
         "port": node.addr.port,
         "bus_port": node.addr.bus_port,
+        "tls_port": tls_port,
+        "unix_socket": node.unix_socket,
+        "server": { "kind": node.server.kind, "version": node.server.version },
         "pid": node.pid,
         "process": process_word(node.process),
         "role": role,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::Report;
 use super::style::Style;
 use crate::event::Event;
 
@@ -20,10 +21,12 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// A bar if standard error is a terminal (`terminal`), else lines. `quiet`: only warnings;
-    /// `json`: not even those, since standard error may carry a document.
-    pub fn new(terminal: bool, quiet: bool, json: bool, verbose: bool, style: Style) -> Self {
-        let quiet = quiet || json;
+    /// A bar if standard error is a terminal (`terminal`), else lines, as much as `report` wants:
+    /// with `quiet` only warnings; with `json` not even those, since standard error may carry a
+    /// document.
+    pub fn new(terminal: bool, verbose: bool, report: &Report) -> Self {
+        let (json, style) = (report.json, report.err);
+        let quiet = report.quiet || json;
         let bar = (terminal && !quiet).then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
             let template = ProgressStyle::with_template("{spinner} {msg}")

@@ -1,6 +1,7 @@
 //! Answers and failures in words.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use super::Shown;
@@ -49,20 +50,72 @@ pub(super) fn next(shown: &Shown, program: &str) -> Option<String> {
     }
 }
 
-/// The command that talks to the cluster.
+/// The command that talks to the cluster. A password is named by its file, never shown.
 fn client_command(answer: &Answer) -> Option<String> {
     let addr = answer.nodes.first()?.addr;
-    let cli = if answer.server.kind == "valkey" {
-        "valkey-cli"
+    let entrance = &answer.entrance;
+    let mut command = String::new();
+    if let Some(file) = &entrance.password_file {
+        // Not in the arguments, where everybody could read it. valkey-cli knows this name too.
+        write!(command, "REDISCLI_AUTH=\"$(cat {})\" ", shell_word(file)).ok()?;
+    }
+    command += if answer.server.kind == "valkey" {
+        "valkey-cli -c"
     } else {
-        "redis-cli"
+        "redis-cli -c"
     };
-    let host = if addr.host == std::net::Ipv4Addr::LOCALHOST {
-        String::new()
+    if let Some(user) = &entrance.user {
+        write!(command, " --user {}", shell_word(Path::new(user))).ok()?;
+    }
+    match &entrance.ca {
+        Some(ca) if !entrance.plain => {
+            write!(command, " --tls --cacert {}", shell_word(ca)).ok()?;
+            if let Some((certificate, key)) = &entrance.client_certificate {
+                let (certificate, key) = (shell_word(certificate), shell_word(key));
+                write!(command, " --cert {certificate} --key {key}").ok()?;
+            }
+        }
+        _ => {}
+    }
+    if addr.host != std::net::Ipv4Addr::LOCALHOST {
+        write!(command, " -h {}", addr.host).ok()?;
+    }
+    write!(command, " -p {}", addr.port).ok()?;
+    Some(command)
+}
+
+/// `path` as one word of a shell.
+fn shell_word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text
     } else {
-        format!(" -h {}", addr.host)
-    };
-    Some(format!("{cli} -c{host} -p {}", addr.port))
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+/// What the nodes run: `redis 7.0.15`, or `redis 7.0.15 (3 nodes) and valkey 8.0.1 (3 nodes)`.
+fn servers(answer: &Answer) -> String {
+    let mut counts: Vec<(String, usize)> = Vec::new();
+    for node in &answer.nodes {
+        let server = format!("{} {}", node.server.kind, node.server.version);
+        match counts.iter_mut().find(|(known, _)| *known == server) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((server, 1)),
+        }
+    }
+    match counts.as_slice() {
+        [] => format!("{} {}", answer.server.kind, answer.server.version),
+        [(only, _)] => only.clone(),
+        several => {
+            let words: Vec<String> = several
+                .iter()
+                .map(|(server, count)| format!("{server} ({})", counted(*count, "node", "nodes")))
+                .collect();
+            words.join(" and ")
+        }
+    }
 }
 
 fn push(out: &mut String, line: &str) {
@@ -74,7 +127,7 @@ fn seconds(duration: Duration) -> String {
 }
 
 fn started(out: &mut String, answer: &Answer) {
-    let server = format!("{} {}", answer.server.kind, answer.server.version);
+    let server = servers(answer);
     let at = match (answer.nodes.first(), answer.nodes.last()) {
         (Some(first), Some(last)) if first.addr != last.addr => {
             format!("{}-{}", first.addr, last.addr.port)
@@ -186,11 +239,15 @@ fn status(out: &mut String, answer: &Answer, style: Style) {
     push(
         out,
         &format!(
-            "{}: {}  {} {}  {} with {} each  {} of {SLOT_COUNT} slots ok",
+            "{}: {}  {}{}  {} with {} each  {} of {SLOT_COUNT} slots ok",
             answer.name,
             state_word(answer.state, style),
-            answer.server.kind,
-            answer.server.version,
+            servers(answer),
+            if answer.entrance.ca.is_some() {
+                "  TLS"
+            } else {
+                ""
+            },
             counted(answer.primaries, "primary", "primaries"),
             counted(answer.replicas, "replica", "replicas"),
             answer.slots_ok
@@ -317,7 +374,7 @@ fn list(out: &mut String, clusters: &[Listed], style: Style) {
                 .map(|node| node.addr.to_string())
                 .unwrap_or_default();
             let shape = format!("{}x(1+{})", answer.primaries, answer.replicas);
-            let server = format!("{} {}", answer.server.kind, answer.server.version);
+            let server = servers(answer);
             [
                 listed.name.clone(),
                 word(answer.state).to_owned(),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use tokio::time::{Instant, timeout_at};
@@ -69,16 +70,59 @@ impl fmt::Display for Version {
     }
 }
 
-/// Directives that not every server knows, as they are tried.
-const PROBED: [&str; 4] = [
-    "cluster-port 0",
-    "proc-title-template \"{title}\"",
-    "cluster-announce-hostname \"\"",
-    "tls-port 0",
-];
+/// What not every server can do, and only trying tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probed {
+    /// `cluster-port`.
+    ClusterPort,
+    /// `proc-title-template`.
+    ProcessTitle,
+    /// `cluster-announce-hostname`.
+    Hostname,
+    /// `tls-port`: the server was built with TLS.
+    Tls,
+}
 
-/// No server knows it: a configuration that ends in it is read, refused, and never run.
-const NONSENSE: &str = "rcluster-probe yes";
+impl Probed {
+    fn name(self) -> &'static str {
+        match self {
+            Self::ClusterPort => "cluster-port",
+            Self::ProcessTitle => "proc-title-template",
+            Self::Hostname => "cluster-announce-hostname",
+            Self::Tls => "tls-port",
+        }
+    }
+
+    /// A configuration that no server runs with. A server that knows the directive of the first
+    /// line complains of its value; the second is refused by all, because Redis 8 takes a
+    /// directive that it does not know for a module's, and goes on.
+    ///
+    /// From 7.2 on servers that were built without TLS know its directives too. They say so when
+    /// they are to listen; those that have it miss their certificate before.
+    fn configuration(self) -> String {
+        let value = match self {
+            Self::ClusterPort => "rcluster",
+            Self::ProcessTitle => "\"{rcluster}\"",
+            Self::Hostname => "\"?\"",
+            Self::Tls => return "port 0\ntls-port 1\nsave \"\"\n".to_owned(),
+        };
+        format!("{} {value}\nport rcluster\n", self.name())
+    }
+
+    /// What a server's last words say; `None` if it is no server's way to end.
+    fn verdict(self, said: &str) -> Option<bool> {
+        let line = said.split_once("at line ").map(|(_, rest)| rest);
+        match (self, line.and_then(|rest| rest.chars().next())) {
+            (Self::Tls, None) if said.contains("Failed to configure TLS") => Some(true),
+            (Self::Tls, None) if said.contains("Failed finding TLS support") => Some(false),
+            (Self::Tls, Some('2')) => Some(false),
+            (Self::Tls, _) => None,
+            (_, Some('1')) => Some(!said.contains("Bad directive")),
+            (_, Some('2')) => Some(false),
+            _ => None,
+        }
+    }
+}
 
 /// What a server can do, as far as it changes what we do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,10 +132,6 @@ pub struct Capabilities {
     pub cluster_port: bool,
     /// `proc-title-template` can name the cluster.
     pub process_title: bool,
-    /// `cluster-announce-hostname` (Redis 7.0).
-    pub hostname: bool,
-    /// It was built with TLS.
-    pub tls: bool,
     /// `nodes.conf` has shard ids (7.2).
     pub shard_ids: bool,
     /// `FUNCTION` and `CLUSTER SHARDS` and `CLUSTER ADDSLOTSRANGE` (7.0).
@@ -111,8 +151,6 @@ impl Capabilities {
         Self {
             cluster_port: self.cluster_port && other.cluster_port,
             process_title: self.process_title && other.process_title,
-            hostname: self.hostname && other.hostname,
-            tls: self.tls && other.tls,
             shard_ids: self.shard_ids && other.shard_ids,
             seven: self.seven && other.seven,
             load_on_empty_db: self.load_on_empty_db && other.load_on_empty_db,
@@ -130,7 +168,7 @@ pub struct Binary {
     pub kind: Kind,
     /// Its version.
     pub version: Version,
-    /// Those of the directives that not every server knows which it accepts.
+    /// Those of `cluster-port` and `proc-title-template` that it knows.
     pub accepts: BTreeSet<String>,
 }
 
@@ -179,12 +217,28 @@ impl Binary {
         if version < Version::OLDEST {
             return Err(unfit(format!("{kind} {version} is too old")));
         }
-        let accepts = accepted(path, deadline).await.map_err(unfit)?;
+        let mut accepts = BTreeSet::new();
+        let both = [Probed::ClusterPort, Probed::ProcessTitle];
+        let known = both.map(|directive| knows(path, directive, deadline));
+        for (directive, known) in both.into_iter().zip(join_all(known).await) {
+            if known.map_err(&unfit)? {
+                accepts.insert(directive.name().to_owned());
+            }
+        }
         Ok(Self {
             path: path.to_owned(),
             kind,
             version,
             accepts,
+        })
+    }
+
+    /// Whether it knows `directive`.
+    pub async fn knows(&self, directive: Probed) -> Result<bool> {
+        let known = knows(&self.path, directive, Instant::now() + PROBE_LIMIT).await;
+        known.map_err(|why| Error::Unfit {
+            message: format!("{} cannot be used: {why}", self.path.display()),
+            hint: "pass another server with --server".into(),
         })
     }
 
@@ -195,10 +249,8 @@ impl Binary {
         let since = |version| valkey || self.version >= version;
         let accepts = |name: &str| self.accepts.contains(name);
         Capabilities {
-            cluster_port: accepts("cluster-port"),
-            process_title: accepts("proc-title-template"),
-            hostname: accepts("cluster-announce-hostname"),
-            tls: accepts("tls-port"),
+            cluster_port: accepts(Probed::ClusterPort.name()),
+            process_title: accepts(Probed::ProcessTitle.name()),
             shard_ids: since(Version(7, 2, 0)),
             seven: since(Version(7, 0, 0)),
             load_on_empty_db: valkey && self.version >= Version(9, 0, 0),
@@ -240,32 +292,18 @@ async fn ask(
     })
 }
 
-/// Which of the directives that not every server knows this one accepts. It reads them from its
-/// standard input and stops at the first that it does not know; the last is unknown to all.
-async fn accepted(path: &Path, deadline: Instant) -> Result<BTreeSet<String>, String> {
-    let mut lines = PROBED.to_vec();
-    loop {
-        let input = format!("{}\n{NONSENSE}\n", lines.join("\n"));
-        let output = ask(path, "-", &input, deadline).await?;
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(&said);
-        let refused = said
-            .split_once("at line ")
-            .and_then(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next())
-            .and_then(|number| number.parse::<usize>().ok());
-        match refused {
-            Some(line) if (1..=lines.len()).contains(&line) => drop(lines.remove(line - 1)),
-            Some(line) if line == lines.len() + 1 => break,
-            _ => {
-                return Err(format!(
-                    "it does not read a configuration as a server does (\"{}\")",
-                    printable(said.trim(), 80)
-                ));
-            }
-        }
-    }
-    let name = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
-    Ok(lines.into_iter().map(name).collect())
+/// Whether the server at `path` knows `directive`, which it reads from its standard input.
+async fn knows(path: &Path, directive: Probed, deadline: Instant) -> Result<bool, String> {
+    let output = ask(path, "-", &directive.configuration(), deadline).await?;
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    directive.verdict(&said).ok_or_else(|| {
+        let last = said.lines().rfind(|line| !line.trim().is_empty());
+        format!(
+            "it does not refuse a configuration as a server does (\"{}\")",
+            printable(last.unwrap_or_default(), 80)
+        )
+    })
 }
 
 impl fmt::Display for Binary {
@@ -329,12 +367,12 @@ mod tests {
         let new = of(
             Kind::Valkey,
             Version(9, 1, 2),
-            &["cluster-port", "proc-title-template", "tls-port"],
+            &["cluster-port", "proc-title-template"],
         );
-        assert!(new.cluster_port && new.tls && new.load_on_empty_db && new.shard_ids);
+        assert!(new.cluster_port && new.load_on_empty_db && new.shard_ids);
         let both = old.and(new);
         assert!(both.process_title && !both.cluster_port && !both.shard_ids && !both.seven);
-        assert!(!both.publish_carries_offset && !both.tls);
+        assert!(!both.publish_carries_offset);
         assert!(of(Kind::Valkey, Version(7, 2, 4), &[]).shard_ids);
         assert!(!of(Kind::Redis, Version(7, 0, 15), &[]).shard_ids);
     }

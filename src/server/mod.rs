@@ -8,7 +8,7 @@ mod log;
 mod ports;
 mod spawn;
 
-pub use binary::{Binary, Capabilities, Kind, Version};
+pub use binary::{Binary, Capabilities, Kind, Probed, Version};
 pub use certificates::certificates;
 pub use config::{
     ACL_FILE, FORMING, NodeConf, SOCKET, forming_values, is_redis_conf, persists, user_value,

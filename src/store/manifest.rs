@@ -38,7 +38,7 @@ pub struct ServerInfo {
     pub version: String,
     /// The program's path.
     pub path: PathBuf,
-    /// Those of the directives that not every server knows which it accepts.
+    /// Those of the directives that not every server knows which it knows.
     #[serde(default)]
     pub accepts: BTreeSet<String>,
 }

@@ -71,7 +71,8 @@ impl Cluster {
             (REPLICATION_PASSWORD, replication_password),
             (ACL, acl),
         ];
-        let files = files.map(|(file, secret)| (file, secret.as_ref().map(|s| s.expose_secret())));
+        let files =
+            files.map(|(file, secret)| (file, secret.as_ref().map(SecretString::expose_secret)));
         self.write_dir(SECRETS, &files)
     }
 
@@ -127,6 +128,12 @@ impl Cluster {
     /// Where the CA of a TLS cluster is.
     pub fn ca_path(&self) -> PathBuf {
         self.path().join(TLS).join(CA)
+    }
+
+    /// Where the certificate and the key are that clients may show.
+    pub fn client_paths(&self) -> (PathBuf, PathBuf) {
+        let tls = self.path().join(TLS);
+        (tls.join(CLIENT), tls.join(CLIENT_KEY))
     }
 
     /// Where the password is.
