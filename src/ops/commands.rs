@@ -32,15 +32,14 @@ pub(super) async fn form(
         nodes: fleet.nodes.len(),
     });
     let capabilities = programs.capabilities();
-    let conf = user_conf(cluster, manifest, &[])?;
     let values = forming_values(
         fleet.nodes.len(),
         manifest.spec.node_timeout_ms,
         capabilities,
         true,
     );
-    let ports = manifest.nodes.iter().map(|entry| entry.addr.port);
-    let journal = journal_for(context, Work::Forming, manifest, &values, &conf, ports);
+    let all: Vec<usize> = (0..manifest.nodes.len()).collect();
+    let journal = journal_for(context, Work::Forming, cluster, manifest, &values, &all)?;
     let ids: Vec<NodeId> = ids(fleet).await?;
     for (entry, id) in manifest.nodes.iter_mut().zip(&ids) {
         entry.id = Some(id.clone());
@@ -122,11 +121,9 @@ async fn hurry(
     settle(context, cluster, manifest, fleet, journal, pace).await
 }
 
-/// The configuration of the first of `nodes`, or of the first of all if that is empty: it has the
-/// user's values.
-pub(super) fn user_conf(cluster: &Cluster, manifest: &Manifest, nodes: &[usize]) -> Result<String> {
-    let first = nodes.first().copied().unwrap_or_default();
-    let Some(entry) = manifest.nodes.get(first) else {
+/// The configuration of node `number`: it has the user's values.
+pub(super) fn user_conf(cluster: &Cluster, manifest: &Manifest, number: usize) -> Result<String> {
+    let Some(entry) = manifest.nodes.get(number) else {
         return Ok(String::new());
     };
     let path = cluster.node_path(entry.addr.port);

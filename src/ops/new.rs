@@ -9,6 +9,7 @@ use secrecy::ExposeSecret as _;
 
 use super::access::access;
 use super::clean::remove_node_dirs;
+use super::commands::user_conf;
 use super::context::Context;
 use super::fleet::{Fleet, Life, Node};
 use super::launch::Launch;
@@ -380,14 +381,13 @@ pub(super) async fn make_nodes(
         capabilities,
         work == Work::Seeding,
     );
-    let mut conf_text = String::new();
     cluster.write_manifest(&manifest)?;
     // Written before the first directory: whatever exists from here on is known to be new.
     cluster.write_journal(&Journal::new(context.verb, work))?;
     for (number, entry) in manifest.nodes.iter().enumerate() {
         let dir = cluster.make_node(entry.addr.port)?;
         let path = cluster.node_path(entry.addr.port);
-        conf_text = write_conf(
+        write_conf(
             context, cluster, &manifest, &secrets, programs, number, &dir,
         )?;
         if let Some(Seeded { seed, .. }) = &seed {
@@ -399,8 +399,8 @@ pub(super) async fn make_nodes(
     }
     let mut journal = Journal::new(context.verb, work);
     if let Some(Seeded { seed, .. }) = &seed {
-        let ports = manifest.nodes.iter().map(|entry| entry.addr.port);
-        journal = journal_for(context, work, &manifest, &values, &conf_text, ports);
+        let all: Vec<usize> = (0..count).collect();
+        journal = journal_for(context, work, cluster, &manifest, &values, &all)?;
         journal.phantoms = seed
             .phantoms
             .iter()
@@ -462,7 +462,7 @@ pub(super) async fn make_nodes(
     })
 }
 
-/// Writes what a node's server reads at its start; returns the text of its `redis.conf`.
+/// Writes what a node's server reads at its start.
 pub(super) fn write_conf(
     context: &Context,
     cluster: &Cluster,
@@ -471,9 +471,9 @@ pub(super) fn write_conf(
     programs: &Programs,
     number: usize,
     dir: &Dir,
-) -> Result<String> {
+) -> Result<()> {
     let Some(entry) = manifest.nodes.get(number) else {
-        return Ok(String::new());
+        return Ok(());
     };
     let port = entry.addr.port;
     let path = cluster.node_path(port);
@@ -502,31 +502,36 @@ pub(super) fn write_conf(
                 .map_err(Error::io("write the ACL file in", &path))?;
         }
     }
-    Ok(text)
+    Ok(())
 }
 
-/// The journal of work that gives directives `values` of ours to the nodes on `ports`; the user's
-/// values are read from `conf`, the text of a `redis.conf`.
+/// The journal of work that gives directives `values` of ours to the nodes `numbers`; the user's
+/// values are read from their own `redis.conf`.
 pub(super) fn journal_for(
     context: &Context,
     work: Work,
+    cluster: &Cluster,
     manifest: &Manifest,
     values: &[(&'static str, String)],
-    conf: &str,
-    ports: impl IntoIterator<Item = u16>,
-) -> Journal {
-    let user = |name: &str| match server::user_value(conf, name) {
-        None if name == "cluster-node-timeout" => Some(manifest.spec.node_timeout_ms.to_string()),
-        value => value,
-    };
-    let restore = values
-        .iter()
-        .filter_map(|(name, _)| Some(((*name).to_owned(), user(name)?)));
-    Journal {
-        restore: restore.collect(),
-        nodes: ports.into_iter().collect(),
-        ..Journal::new(context.verb, work)
+    numbers: &[usize],
+) -> Result<Journal> {
+    let mut journal = Journal::new(context.verb, work);
+    for &number in numbers.iter().filter(|_| !values.is_empty()) {
+        let conf = user_conf(cluster, manifest, number)?;
+        let user = |name: &str| match server::user_value(&conf, name) {
+            None if name == "cluster-node-timeout" => {
+                Some(manifest.spec.node_timeout_ms.to_string())
+            }
+            value => value,
+        };
+        let restore = values
+            .iter()
+            .filter_map(|(name, _)| Some(((*name).to_owned(), user(name)?)));
+        if let Some(entry) = manifest.nodes.get(number) {
+            journal.restore.insert(entry.addr.port, restore.collect());
+        }
     }
+    Ok(journal)
 }
 
 /// A seed and the port that stands for phantoms while the nodes start.

@@ -105,24 +105,22 @@ pub(super) async fn settle(
 
 /// Gives directives the user's values again, on every node that has ours.
 pub(super) async fn put_back(fleet: &Fleet, journal: &Journal) -> Result<()> {
-    let given: Vec<bool> = fleet
+    let values: Vec<Option<_>> = fleet
         .nodes
         .iter()
-        .map(|node| journal.nodes.contains(&node.addr.port))
+        .map(|node| journal.restore.get(&node.addr.port))
         .collect();
-    let values = || {
-        let pairs = journal.restore.iter();
-        pairs.map(|(name, value)| (name.as_str(), value.trim_matches(['"', '\''])))
-    };
     fleet
         .each(
             "the configuration could not be put back",
             async |number, node| {
-                if given.get(number) == Some(&true) {
-                    node.config_set(values()).await
-                } else {
-                    Ok(())
-                }
+                let Some(Some(values)) = values.get(number) else {
+                    return Ok(());
+                };
+                let pairs = values.iter();
+                let pairs =
+                    pairs.map(|(name, value)| (name.as_str(), value.trim_matches(['"', '\''])));
+                node.config_set(pairs).await
             },
         )
         .await

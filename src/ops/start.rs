@@ -220,13 +220,8 @@ pub(super) async fn bring_up(
         }
         let ports = context.lock_ports().await?;
         refuse_taken_ports(manifest, &fleet, &dead)?;
-        let chosen = dead
-            .iter()
-            .filter_map(|number| Some(fleet.nodes.get(*number)?.addr.port));
-        let conf = user_conf(cluster, manifest, &dead)?;
-        let fresh = journal_for(context, journal.work, manifest, &values, &conf, chosen);
+        let fresh = journal_for(context, journal.work, cluster, manifest, &values, &dead)?;
         journal.restore.extend(fresh.restore);
-        journal.nodes.extend(fresh.nodes);
         cluster.write_journal(&journal)?;
         programs.record(manifest);
         cluster.write_manifest(manifest)?;
@@ -505,7 +500,7 @@ async fn refuse_to_wipe(
     let mut forgetful = Vec::new();
     for &number in dead {
         // By the node's own redis.conf: CONFIG REWRITE may have changed it.
-        if !persists(&user_conf(cluster, manifest, &[number])?) {
+        if !persists(&user_conf(cluster, manifest, number)?) {
             forgetful.push(number);
         }
     }

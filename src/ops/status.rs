@@ -1,5 +1,6 @@
 //! `status`: how a cluster is. Takes no lock, waits for nobody longer than a moment.
 
+use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -55,7 +56,9 @@ pub async fn status(context: &Context) -> Result<Answer> {
             journal.verb
         );
         if !journal.restore.is_empty() {
-            let names: Vec<&str> = journal.restore.keys().map(String::as_str).collect();
+            let names = journal.restore.values().flat_map(|values| values.keys());
+            let names: BTreeSet<&str> = names.map(String::as_str).collect();
+            let names: Vec<&str> = names.into_iter().collect();
             text = format!(
                 "{text}; until then these are not the user's: {}",
                 names.join(", ")

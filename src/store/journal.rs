@@ -1,6 +1,6 @@
 //! What a verb is about to do: there while it works, and after it was killed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,10 +13,9 @@ pub struct Journal {
     pub verb: String,
     /// What it is at.
     pub work: Work,
-    /// Directives that have values of ours while we work, and the user's values to put back.
-    pub restore: BTreeMap<String, String>,
-    /// The client ports of the nodes that were given values of ours.
-    pub nodes: BTreeSet<u16>,
+    /// By client port: directives that have values of ours while we work, and the user's values to
+    /// put back, which need not be the same on all nodes.
+    pub restore: BTreeMap<u16, BTreeMap<String, String>>,
     /// Nodes that a seed invented, to be forgotten.
     pub phantoms: Vec<NodeId>,
 }
@@ -42,7 +41,6 @@ impl Journal {
             verb: verb.into(),
             work,
             restore: BTreeMap::new(),
-            nodes: BTreeSet::new(),
             phantoms: Vec::new(),
         }
     }
