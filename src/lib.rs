@@ -25,15 +25,15 @@
 //!
 //! Imports point down and never sideways among client, server and store; cli knows the types of
 //! plan and store that arguments are read into, report those of ops that it shows, and ops knows
-//! neither. Each outside crate has one door: `redis` in client, `nix` and `rustix` in sys, `which`
-//! in server, `clap` in cli, `indicatif` in report; `serde_json` has two, store and report.
-//! `tests/integration/layers.rs` reads `src/` and holds this.
+//! neither. Each outside crate has one door: `redis` and `rustls` in client, `nix` and `rustix` in
+//! sys, `which` and `rcgen` in server, `clap` in cli, `indicatif` in report; `serde_json` has two,
+//! store and report. `tests/integration/layers.rs` reads `src/` and holds this.
 //!
 //! # The way of `rcluster up`
 //!
 //! [`cli::Cli`] → `commands::up` → [`ops::StartWish`] → [`ops::up`]: lock the cluster, ask the
-//! server for its version, choose and test ports, write the [`store::Manifest`] and the
-//! [`store::Journal`], make the directories with `redis.conf` and a [seeded](plan::Seed)
+//! servers what they are and can, make or check secrets and certificates, choose and test ports,
+//! write the [`store::Manifest`] and the [`store::Journal`], make the directories with `redis.conf` and a [seeded](plan::Seed)
 //! `nodes.conf`, write down the intent, spawn, write down the processes, wait for *our* processes
 //! to answer, let the primaries take over, wait until the cluster is [ready](plan::missing), put
 //! the user's configuration back, write to every primary, remove the journal → [`ops::Answer`] →
@@ -64,6 +64,8 @@
 //!   about to be done is in the [`store::Journal`] before it is done (`ops/resume.rs`).
 //! - Waiting happens in one place, with a deadline and a memory of what was missing (`ops/wait.rs`).
 //! - `redis.conf` always holds the user's values; ours are put back before success is reported.
+//! - A password is a [`secrecy::SecretString`] from where it is read to where it is written; it is
+//!   exposed in three places: the nodes' `redis.conf`, the cluster's `secrets/`, and `AUTH`.
 
 pub mod cli;
 pub mod client;
