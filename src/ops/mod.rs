@@ -17,6 +17,7 @@ mod new;
 mod programs;
 mod ready;
 mod resume;
+mod security;
 mod seeded;
 mod settle;
 mod start;

@@ -14,17 +14,13 @@ use super::context::Context;
 use super::fleet::{Fleet, Life, Node};
 use super::launch::Launch;
 use super::programs::Programs;
+use super::security::{credentials, no_random, refuse_exposure};
 use super::settle::Pace;
 use super::stop::end;
 use super::wish::{StartWish, ports_error};
-use crate::client::{BadCertificate, Identity};
 use crate::cluster::{NodeAddr, NodeId};
 use crate::error::{Error, Result};
-use crate::event::Event;
-use crate::plan::{
-    Certificates, ClientCertificates, ClusterSpec, Layout, PortChoice, Secrets, Seed, SeedNode,
-    Technique, Tls,
-};
+use crate::plan::{ClusterSpec, Layout, PortChoice, Secrets, Seed, SeedNode, Technique};
 use crate::server::{self, ACL_FILE, Capabilities, NodeConf, Ports, PortsWish, SOCKET};
 use crate::store::{Cluster, Journal, Lock, Manifest, NodeEntry, PortLock, ServerInfo, Work};
 use crate::sys;
@@ -114,9 +110,7 @@ async fn try_make(
         }
         // Before the manifest: a cluster that has one has all that its nodes need.
         cluster.write_secrets(&secrets)?;
-        if let Some(certificates) = &certificates {
-            cluster.write_certificates(certificates)?;
-        }
+        cluster.write_certificates(certificates.as_ref())?;
         let mut manifest = Manifest {
             schema_version: Manifest::SCHEMA_VERSION,
             name: context.name.to_string(),
@@ -175,113 +169,6 @@ fn refuse_long_socket(cluster: &Cluster, spec: &ClusterSpec, ports: &[u16]) -> R
             ),
             "pass a shorter --home or --name, or leave --unix-socket out",
         )),
-    }
-}
-
-/// A cluster that the network can reach, and that lets in whoever comes, is made only if that is meant.
-fn refuse_exposure(context: &Context, spec: &ClusterSpec, yes: bool) -> Result<()> {
-    if !spec.is_exposed() {
-        return Ok(());
-    }
-    let security = &spec.security;
-    let has_password = security.password || security.acl;
-    let binds: Vec<String> = spec.binds().map(|bind| bind.to_string()).collect();
-    let at = binds.join(" and ");
-    let danger = match (&security.tls, has_password) {
-        (None, false) => {
-            "anybody who reaches this machine can read, change and delete all data, and run code through it"
-        }
-        (None, true) => {
-            "the cluster bus takes no password: who reaches a bus port can take the cluster over, and passwords cross the network in clear"
-        }
-        (Some(tls), false) if tls.clients != ClientCertificates::Yes => {
-            "there is no password, and no certificate is demanded of clients: anybody who reaches this machine can come in"
-        }
-        (Some(tls), true) if tls.clients == ClientCertificates::No => {
-            "the cluster bus takes no password, and no certificate is demanded: who reaches a bus port can take the cluster over"
-        }
-        _ => return Ok(()),
-    };
-    context
-        .events
-        .emit(Event::Warning(format!("listening on {at}: {danger}")));
-    if security.tls.is_none() && !has_password && !yes {
-        return Err(Error::Unconfirmed {
-            what: format!(
-                "listen on {at} without a password (--password-file, --generate-password) and without TLS (--tls)"
-            ),
-        });
-    }
-    Ok(())
-}
-
-/// The secrets and certificates of a new cluster: given, checked; or made.
-fn credentials(
-    context: &Context,
-    wish: &StartWish,
-    spec: &ClusterSpec,
-) -> Result<(Secrets, Option<Certificates>)> {
-    let secrets = wish.secrets(|| {
-        let bytes = sys::random_bytes().map_err(no_random)?;
-        // Forty hex digits: nothing that any shell or client could stumble over.
-        Ok(NodeId::from_bytes(bytes).to_string().into())
-    })?;
-    let Some(tls) = &spec.security.tls else {
-        return Ok((secrets, None));
-    };
-    let hosts: Vec<IpAddr> = spec
-        .binds()
-        .chain([spec.dial()])
-        .chain(spec.announce.ip)
-        .collect();
-    let certificates = if let Some(own) = &wish.certificates {
-        own.clone()
-    } else {
-        let names: Vec<String> = (0..spec.node_count())
-            .filter(|_| spec.announce.hostname.is_some())
-            .filter_map(|number| spec.hostname_of(number, None))
-            .collect();
-        server::certificates(context.name.as_str(), &hosts, &names).map_err(|error| Error::Io {
-            what: "make certificates".into(),
-            source: std::io::Error::other(error),
-        })?
-    };
-    check_certificates(&certificates, spec, tls)?;
-    Ok((secrets, Some(certificates)))
-}
-
-/// Refuses certificates that nobody would accept, before anything is started with them.
-pub(super) fn check_certificates(
-    certificates: &Certificates,
-    spec: &ClusterSpec,
-    tls: &Tls,
-) -> Result<()> {
-    let identity = Identity {
-        ca: certificates.ca.clone().into_bytes(),
-        certificate: certificates.client.clone().into_bytes(),
-        key: certificates.client_key.clone().into_bytes(),
-    };
-    let checked = identity.check(
-        certificates.node.as_bytes(),
-        certificates.node_key.as_bytes(),
-        &[spec.dial()],
-    );
-    checked.map_err(|bad| match bad {
-        BadCertificate::Malformed(what, why) => Error::usage(
-            format!("{what} cannot be used: {why}"),
-            "pass files in PEM with --tls-ca, --tls-cert and --tls-key",
-        ),
-        BadCertificate::Unacceptable(why) => Error::Certificates {
-            message: why,
-            own: tls.own,
-        },
-    })
-}
-
-fn no_random(source: std::io::Error) -> Error {
-    Error::Io {
-        what: "get random numbers".into(),
-        source,
     }
 }
 

@@ -9,9 +9,10 @@ use super::commands::user_conf;
 use super::context::Context;
 use super::fleet::Fleet;
 use super::launch::Launch;
-use super::new::{check_certificates, journal_for, make, write_conf};
+use super::new::{journal_for, make, write_conf};
 use super::programs::Programs;
 use super::resume::resume_forming;
+use super::security::check_certificates;
 use super::settle::{Pace, put_back, settle};
 use super::stop::{GRACE, stop_locked};
 use super::wish::StartWish;
@@ -172,6 +173,8 @@ pub(super) fn refuse_differences(
     manifest: &Manifest,
     wish: &StartWish,
 ) -> Result<()> {
+    let ports: Vec<u16> = manifest.nodes.iter().map(|entry| entry.addr.port).collect();
+    wish.check_selectors(&manifest.spec, &ports)?;
     let (secrets, certificates) = (cluster.secrets()?, cluster.certificates()?);
     let differences = wish.differences(manifest, &secrets, certificates.as_ref());
     if differences.is_empty() {

@@ -163,25 +163,7 @@ impl StartWish {
     pub(super) fn check(&self) -> Result<()> {
         let spec = self.spec()?;
         let [client, bus] = self.ports();
-        server::check_ports(client, bus, spec.node_count()).map_err(ports_error)?;
-        let layout = Layout::new(spec.primaries, spec.replicas);
-        let selectors = || {
-            let settings = self.settings.iter();
-            let settings = settings.map(|setting| ("--set-for", setting.nodes));
-            settings.chain(
-                self.servers
-                    .iter()
-                    .map(|(nodes, _)| ("--server-for", *nodes)),
-            )
-        };
-        for (option, nodes) in selectors() {
-            // A port says nothing before ports are chosen.
-            let selects = |number| nodes.selects(&layout, number, 0);
-            if !matches!(nodes, Selector::Port(_)) && !(0..spec.node_count()).any(selects) {
-                return Err(no_such_nodes(option, nodes, &spec));
-            }
-        }
-        Ok(())
+        server::check_ports(client, bus, spec.node_count()).map_err(ports_error)
     }
 
     /// Refuses selectors that mean none of the nodes on `ports`.

@@ -101,28 +101,21 @@ impl Cluster {
         }))
     }
 
-    /// Writes the certificates, in place of any that are left of an interrupted start.
-    pub fn write_certificates(&self, certificates: &Certificates) -> Result<()> {
-        let Certificates {
-            ca,
-            ca_key,
-            node,
-            node_key,
-            client,
-            client_key,
-        } = certificates;
+    /// Writes the certificates, if there are any, in place of those that are left of an interrupted
+    /// start.
+    pub fn write_certificates(&self, certificates: Option<&Certificates>) -> Result<()> {
+        let text = |of: fn(&Certificates) -> Option<&String>| {
+            certificates.and_then(of).map(String::as_str)
+        };
         let files = [
-            (CA, Some(ca)),
-            (CA_KEY, ca_key.as_ref()),
-            (NODE, Some(node)),
-            (NODE_KEY, Some(node_key)),
-            (CLIENT, Some(client)),
-            (CLIENT_KEY, Some(client_key)),
+            (CA, text(|files| Some(&files.ca))),
+            (CA_KEY, text(|files| files.ca_key.as_ref())),
+            (NODE, text(|files| Some(&files.node))),
+            (NODE_KEY, text(|files| Some(&files.node_key))),
+            (CLIENT, text(|files| Some(&files.client))),
+            (CLIENT_KEY, text(|files| Some(&files.client_key))),
         ];
-        self.write_dir(
-            TLS,
-            &files.map(|(file, text)| (file, text.map(String::as_str))),
-        )
+        self.write_dir(TLS, &files)
     }
 
     /// Where the CA of a TLS cluster is.
