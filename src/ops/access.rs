@@ -15,11 +15,16 @@ pub(super) fn access(cluster: &Cluster, manifest: &Manifest) -> Result<Access> {
     } else {
         Secrets::default()
     };
-    let certificates = match security.tls {
-        Some(_) => cluster.certificates()?,
-        None => None,
-    };
+    let certificates = certificates(cluster, manifest)?;
     Ok(access_with(security, &secrets, certificates.as_ref()))
+}
+
+/// The certificates of a cluster with TLS.
+pub(super) fn certificates(cluster: &Cluster, manifest: &Manifest) -> Result<Option<Certificates>> {
+    if manifest.spec.security.tls.is_none() {
+        return Ok(None);
+    }
+    cluster.certificates().map(Some)
 }
 
 /// The same, from secrets that are at hand.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use super::access::certificates;
 use super::answer::Answer;
 use super::clean::{delete_data, refuse_while_used};
 use super::commands::user_conf;
@@ -175,7 +176,7 @@ pub(super) fn refuse_differences(
 ) -> Result<()> {
     let ports: Vec<u16> = manifest.nodes.iter().map(|entry| entry.addr.port).collect();
     wish.check_selectors(&manifest.spec, &ports)?;
-    let (secrets, certificates) = (cluster.secrets()?, cluster.certificates()?);
+    let (secrets, certificates) = (cluster.secrets()?, certificates(cluster, manifest)?);
     let differences = wish.differences(manifest, &secrets, certificates.as_ref());
     if differences.is_empty() {
         return Ok(());
@@ -211,7 +212,8 @@ pub(super) async fn bring_up(
     if !dead.is_empty() {
         let programs = programs_for(manifest, wish, &fleet, &dead).await?;
         fleet.seven = programs.capabilities().seven;
-        if let (Some(tls), Some(files)) = (&manifest.spec.security.tls, cluster.certificates()?) {
+        let files = certificates(cluster, manifest)?;
+        if let (Some(tls), Some(files)) = (&manifest.spec.security.tls, files) {
             check_certificates(&files, &manifest.spec, tls)?;
         }
         let order = prepare(context, cluster, manifest, &dead, &programs)?;

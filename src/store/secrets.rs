@@ -76,8 +76,8 @@ impl Cluster {
         self.write_dir(SECRETS, &files)
     }
 
-    /// The certificates; `None` for a cluster without TLS.
-    pub fn certificates(&self) -> Result<Option<Certificates>> {
+    /// The certificates of a cluster with TLS.
+    pub fn certificates(&self) -> Result<Certificates> {
         let read = |file: &str| -> Result<Option<String>> {
             let bytes = self.secret_file(TLS, file)?;
             Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
@@ -88,17 +88,14 @@ impl Cluster {
                 why: "it is gone".into(),
             })
         };
-        if self.dir.sub(TLS).is_err() {
-            return Ok(None);
-        }
-        Ok(Some(Certificates {
+        Ok(Certificates {
             ca: need(CA)?,
             ca_key: read(CA_KEY)?,
             node: need(NODE)?,
             node_key: need(NODE_KEY)?,
             client: need(CLIENT)?,
             client_key: need(CLIENT_KEY)?,
-        }))
+        })
     }
 
     /// Writes the certificates, if there are any, in place of those that are left of an interrupted
