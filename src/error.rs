@@ -244,7 +244,16 @@ impl Error {
             ),
             Self::NotOurs { .. } => Some("move it away, or choose another --name or --home".into()),
             Self::NotEmpty { .. } => Some("look at `{rcluster} status`; to begin anew without the data: {rcluster} down".into()),
-            Self::Refused { .. } => Some("check the password, the rights of the user, and the certificates".into()),
+            Self::Refused { message, .. } => Some(
+                if message.contains("TLS") || message.contains("certificate") {
+                    "compare the node's redis.conf with what the cluster was made with: `{rcluster} status --json` names its files"
+                } else if message.contains("NOPERM") {
+                    "give the user that right in the ACL file, or name another user with --user"
+                } else {
+                    "check the password, and with an ACL file the user: --password-file, --user"
+                }
+                .into(),
+            ),
             Self::Certificates { own: true, .. } => Some("pass others with --tls-ca, --tls-cert and --tls-key; `openssl x509 -noout -text -in FILE` shows what one is good for".into()),
             Self::Certificates { own: false, .. } => Some("check this machine's clock; certificates are made anew with the cluster: {rcluster} down".into()),
             Self::Unconfirmed { .. } => Some("pass --yes".into()),

@@ -115,16 +115,20 @@ fn state(event: &Event) -> String {
     match event {
         Event::WaitingForLock { holder } => format!("waiting for the lock, held by {holder}"),
         Event::Starting { nodes, server, at } => {
-            format!("starting {nodes} nodes of {server} at {at}")
+            format!("starting {} of {server} at {at}", count(*nodes))
         }
         Event::Answered { done, of } => format!("{done} of {of} nodes answer"),
-        Event::Forming { nodes } => format!("forming a cluster of {nodes} nodes"),
+        Event::Forming { nodes } => format!("forming a cluster of {}", count(*nodes)),
         Event::Waiting { what, done, of } => format!("waiting for {what} ({done} of {of} nodes)"),
-        Event::Stopping { nodes } => format!("stopping {nodes} nodes"),
+        Event::Stopping { nodes } => format!("stopping {}", count(*nodes)),
         Event::Stopped { done, of } => format!("{done} of {of} nodes have ended"),
         Event::Killed { node, .. } => format!("killed {node}"),
         Event::Note(text) | Event::Warning(text) | Event::Detail(text) => text.clone(),
     }
+}
+
+fn count(nodes: usize) -> String {
+    format!("{nodes} {}", if nodes == 1 { "node" } else { "nodes" })
 }
 
 #[cfg(test)]

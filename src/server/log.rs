@@ -43,6 +43,9 @@ pub fn fatal_line(log_end: &[u8]) -> Option<String> {
             "Could not create",
             "Can't open",
             "unix socket path",
+            "Failed to load",
+            "aborting",
+            "Aborting",
         ]
         .iter()
         .any(|start| line.contains(start))
@@ -86,6 +89,11 @@ mod tests {
             Some(
                 "Reading the configuration file, at line 3 >>> 'nonsense 1' Bad directive or wrong number of arguments"
             )
+        );
+        let acl = b"1:M 1 Jan 2026 00:00:00.000 # Server initialized\n1:M 1 Jan 2026 00:00:00.000 # Aborting Redis startup because of ACL errors: users.acl:1: Syntax error.\n";
+        assert_eq!(
+            fatal_line(acl).as_deref(),
+            Some("Aborting Redis startup because of ACL errors: users.acl:1: Syntax error.")
         );
         assert_eq!(fatal_line(b""), None);
     }
