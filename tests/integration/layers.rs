@@ -46,6 +46,7 @@ const DOORS: &[(&str, Option<&[&str]>)] = &[
     ("rustix", Some(&["sys"])),
     ("serde", None),
     ("serde_json", Some(&["store", "report"])),
+    ("sha2", Some(&["server"])),
     ("tokio", None),
     ("which", Some(&["server"])),
 ];
