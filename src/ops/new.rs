@@ -208,7 +208,7 @@ async fn try_make(
     work: Work,
 ) -> Result<Made> {
     let spec = wish.spec()?;
-    let binary = Binary::find(wish.server.as_deref()).await?;
+    let binary = context.find_server(wish.server.as_deref()).await?;
     if spec.primaries < 3 && spec.replicas > 0 {
         context.events.note("failover needs 3 primaries or more: replicas of this cluster will not take over by themselves");
     }

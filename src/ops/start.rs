@@ -201,10 +201,10 @@ pub(super) async fn bring_up(
     };
     let dead = fleet.numbers(|node| !node.runs());
     if dead.len() < fleet.nodes.len() {
-        refuse_other_server(manifest, wish).await?;
+        refuse_other_server(context, manifest, wish).await?;
     }
     if !dead.is_empty() {
-        let binary = server_for(manifest, wish, fleet.nodes.len() == dead.len()).await?;
+        let binary = server_for(context, manifest, wish, fleet.nodes.len() == dead.len()).await?;
         fleet.seven = binary.capabilities().seven;
         let order = prepare(context, cluster, manifest, &dead, &binary)?;
         refuse_to_wipe(cluster, manifest, &mut fleet, &dead).await?;
@@ -281,11 +281,15 @@ fn refuse_taken_ports(fleet: &Fleet, dead: &[usize]) -> Result<()> {
 }
 
 /// Refuses `--server` if it names another server than the one that runs.
-async fn refuse_other_server(manifest: &Manifest, wish: &StartWish) -> Result<()> {
+async fn refuse_other_server(
+    context: &Context,
+    manifest: &Manifest,
+    wish: &StartWish,
+) -> Result<()> {
     let Some(server) = &wish.server else {
         return Ok(());
     };
-    let (binary, recorded) = (Binary::find(Some(server)).await?, &manifest.server);
+    let (binary, recorded) = (context.find_server(Some(server)).await?, &manifest.server);
     if binary.kind.to_string() == recorded.kind && binary.version.to_string() == recorded.version {
         return Ok(());
     }
@@ -299,15 +303,20 @@ async fn refuse_other_server(manifest: &Manifest, wish: &StartWish) -> Result<()
 }
 
 /// The server for nodes that are to be started: the one that was asked for, else the one that
-/// last wrote the data, else any on `PATH`.
-async fn server_for(manifest: &Manifest, wish: &StartWish, all_are_dead: bool) -> Result<Binary> {
+/// last wrote the data, else the one that any new cluster would get.
+async fn server_for(
+    context: &Context,
+    manifest: &Manifest,
+    wish: &StartWish,
+    all_are_dead: bool,
+) -> Result<Binary> {
     let recorded = &manifest.server;
     let binary = match &wish.server {
-        Some(server) => Binary::find(Some(server)).await?,
+        Some(server) => context.find_server(Some(server)).await?,
         None => match Binary::probe(&recorded.path).await {
             Ok(binary) => binary,
             Err(error) if recorded.path.exists() => return Err(error),
-            Err(_) => Binary::find(None).await?,
+            Err(_) => context.find_server(None).await?,
         },
     };
     let older = Version::parse(&recorded.version).is_some_and(|recorded| binary.version < recorded);
