@@ -74,6 +74,20 @@ pub enum Error {
         /// Who: `pid 4711 (up)`.
         holder: String,
     },
+    /// Somebody else works on something that all clusters of a home share.
+    HomeLocked {
+        /// What: `the servers in /home/…/.servers`.
+        what: String,
+        /// Who: `pid 4711 (server install)`.
+        holder: String,
+    },
+    /// Something is in the way that waiting does not remove.
+    Conflict {
+        /// Why.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
     /// A shape option differs from what the cluster was started with.
     ShapeDiffers {
         /// The cluster.
@@ -125,6 +139,24 @@ pub enum Error {
         message: String,
         /// What to do.
         hint: String,
+    },
+    /// What was fetched is not what it should be.
+    Mismatch {
+        /// What, and what it is instead.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
+    /// A program that we ran for the user (pip, make) failed.
+    Tool {
+        /// What it could not do.
+        message: String,
+        /// The end of what it said.
+        said: Vec<String>,
+        /// What to do.
+        hint: String,
+        /// Whether the reason lies in the environment.
+        unfit: bool,
     },
     /// Server processes ended that should run.
     NodesDied {
@@ -184,7 +216,15 @@ impl Error {
             Self::NodesDied { .. }
             | Self::Identity { .. }
             | Self::Corrupt { .. }
+            | Self::Mismatch { .. }
             | Self::Nodes { .. } => 1,
+            Self::Tool { unfit, .. } => {
+                if *unfit {
+                    10
+                } else {
+                    1
+                }
+            }
             Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => 10,
             Self::Io { .. } => 1,
             Self::Usage { .. } => 2,
@@ -193,6 +233,8 @@ impl Error {
             Self::TimedOut { .. } => 6,
             Self::PortsInUse { .. }
             | Self::Locked { .. }
+            | Self::HomeLocked { .. }
+            | Self::Conflict { .. }
             | Self::ShapeDiffers { .. }
             | Self::NotOurs { .. }
             | Self::NotEmpty { .. } => 7,
@@ -210,7 +252,8 @@ impl Error {
             Self::NoSuchCluster { .. } => "no_such_cluster",
             Self::TimedOut { .. } => "timed_out",
             Self::PortsInUse { .. } => "port_in_use",
-            Self::Locked { .. } => "locked",
+            Self::Locked { .. } | Self::HomeLocked { .. } => "locked",
+            Self::Conflict { .. } => "conflict",
             Self::ShapeDiffers { .. } => "shape_differs",
             Self::NotOurs { .. } => "not_ours",
             Self::NotEmpty { .. } => "node_not_empty",
@@ -218,7 +261,9 @@ impl Error {
             Self::Certificates { .. } => "bad_certificate",
             Self::Unconfirmed { .. } => "confirmation_needed",
             Self::Unsafe { .. } => "unsafe",
-            Self::Unfit { .. } => "environment",
+            Self::Unfit { .. } | Self::Tool { unfit: true, .. } => "environment",
+            Self::Mismatch { .. } => "hash_mismatch",
+            Self::Tool { .. } => "tool_failed",
             Self::NodesDied { .. } => "node_died",
             Self::Identity { .. } => "identity_lost",
             Self::Corrupt { .. } => "corrupt_state",
@@ -232,13 +277,15 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Usage { hint, .. } | Self::Unsafe { hint, .. } | Self::Unfit { hint, .. } => Some(hint.clone()),
+            Self::Conflict { hint, .. } | Self::Mismatch { hint, .. } | Self::Tool { hint, .. } => Some(hint.clone()),
             Self::NotRunning { .. } => Some("start it: {rcluster} start".into()),
             Self::NoSuchCluster { .. } => Some("look at `{rcluster} list`, or make one: {rcluster} up".into()),
+            Self::TimedOut { missing, .. } if missing.is_empty() => Some("run the same verb again, with a longer --timeout".into()),
             Self::TimedOut { .. } => {
                 Some("look at `{rcluster} status`; run the same verb again to go on, with a longer --timeout if it needs one".into())
             }
             Self::PortsInUse { .. } => Some("choose other ports with --port BASE and --bus-port BASE, or let rcluster choose: --port auto".into()),
-            Self::Locked { .. } => Some("wait for it, or pass a longer --timeout; the lock goes with its process".into()),
+            Self::Locked { .. } | Self::HomeLocked { .. } => Some("wait for it, or pass a longer --timeout; the lock goes with its process".into()),
             Self::ShapeDiffers { .. } => Some(
                 "leave the options out, or make the cluster anew: {rcluster} down".into(),
             ),
@@ -275,6 +322,14 @@ impl Error {
         }
     }
 
+    /// The end of what a program said that we ran.
+    pub fn said(&self) -> &[String] {
+        match self {
+            Self::Tool { said, .. } => said,
+            _ => &[],
+        }
+    }
+
     /// What is wrong, node by node.
     pub fn nodes(&self) -> &[NodeProblem] {
         match self {
@@ -294,7 +349,11 @@ impl fmt::Display for Error {
         match self {
             Self::Usage { message, .. }
             | Self::Unsafe { message, .. }
-            | Self::Unfit { message, .. } => f.write_str(message),
+            | Self::Unfit { message, .. }
+            | Self::Conflict { message, .. }
+            | Self::Mismatch { message, .. }
+            | Self::Tool { message, .. } => f.write_str(message),
+            Self::HomeLocked { what, holder } => write!(f, "{what} are locked by {holder}"),
             Self::NotRunning { name } => write!(f, "cluster \"{name}\" is not running"),
             Self::NoSuchCluster { name, home } => {
                 write!(f, "there is no cluster \"{name}\" in {}", home.display())

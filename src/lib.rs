@@ -14,7 +14,8 @@
 //! report/     the only writer: words, tables, JSON, the progress bar, failures
 //! ops/        what the verbs do: start, form, ready, stop, status, clean …
 //! client/     the only door to the `redis` crate: one method a command
-//! server/     one server process: the program, its configuration, its ports, its spawn
+//! server/     one server process: the program, its configuration, its ports, its spawn; and
+//!             programs of the user's that get a server: pip, uv, make
 //! store/      clusters on disk: home, manifest, lock, journal, what may be deleted
 //! sys/        the only door to the kernel: pidfds, signals, limits, files below a held directory
 //! plan/       pure: shape, layout, the steps of forming, seeded nodes.conf, the meaning of ready
@@ -26,8 +27,8 @@
 //! Imports point down and never sideways among client, server and store; cli knows the types of
 //! plan and store that arguments are read into, report those of ops that it shows, and ops knows
 //! neither. Each outside crate has one door: `redis` and `rustls` in client, `nix` and `rustix` in
-//! sys, `which` and `rcgen` in server, `clap` in cli, `indicatif` in report; `serde_json` has two,
-//! store and report. `tests/integration/layers.rs` reads `src/` and holds this.
+//! sys, `which`, `rcgen` and `sha2` in server, `clap` in cli, `indicatif` in report; `serde_json`
+//! has two, store and report. `tests/integration/layers.rs` reads `src/` and holds this.
 //!
 //! # The way of `rcluster up`
 //!
@@ -41,6 +42,13 @@
 //!
 //! `start` does the first half for nodes that know only themselves; `create` the second half by
 //! [commands](plan::by_commands).
+//!
+//! # Where a server comes from
+//!
+//! `server install` runs the user's uv, pip or make ([`server::Tool`]: a process group that ends
+//! with us, even by `kill -9`) in a directory of its own ([`store::Staging`]), compares what came
+//! out with the pinned digests ([`server::PACKAGES`]), tries it, and puts it in place by one rename.
+//! Every verb that needs a server asks `Context::find_server` (`ops/servers/resolve.rs`).
 //!
 //! # Why it is fast
 //!

@@ -1,14 +1,18 @@
 //! The command line: what may be written, and nothing about what it means.
 
+mod server;
+
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::parser::ValueSource;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 use crate::plan::PortChoice;
 use crate::store::ClusterName;
+pub use server::{InstallArgs, RemoveArgs, ServerVerb, UseArgs};
 
 /// A real Redis or Valkey Cluster in a fraction of a second, and one tool for all that happens to it afterwards
 #[derive(Debug, Parser)]
@@ -20,6 +24,9 @@ pub struct Cli {
     /// The verb.
     #[command(subcommand)]
     pub verb: Verb,
+    /// Whether --timeout was given: verbs that fetch or build have no other deadline.
+    #[arg(skip)]
+    pub timeout_given: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -108,6 +115,9 @@ pub enum Verb {
     Clean(CleanArgs),
     /// Stop a cluster and delete its data
     Down(DownArgs),
+    /// Get a server without a package manager, and choose the one that runs
+    #[command(subcommand)]
+    Server(ServerVerb),
     /// Show rcluster's version
     Version,
 }
@@ -307,7 +317,10 @@ pub fn parse(arguments: &[OsString], paints: impl Fn(bool) -> bool) -> Result<Cl
     let read = || -> Result<Cli, clap::Error> {
         let mut command = Cli::command();
         let matches = command.try_get_matches_from_mut(arguments)?;
-        Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+        let mut cli =
+            Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+        cli.timeout_given = matches.value_source("timeout") == Some(ValueSource::CommandLine);
+        Ok(cli)
     };
     read().map_err(|error| {
         let text = error.render();
@@ -385,8 +398,28 @@ mod tests {
     }
 
     #[test]
+    fn a_timeout_that_was_given_is_told_from_the_default() {
+        for (line, given) in [
+            ("rcluster server install", false),
+            ("rcluster --timeout 60s server install", true),
+            ("rcluster server --timeout 60s install", true),
+            ("rcluster server install valkey --timeout 60s", true),
+            ("rcluster -n a server remove valkey", false),
+        ] {
+            assert_eq!(read(line).expect("valid").timeout_given, given, "{line}");
+        }
+    }
+
+    #[test]
     fn nonsense_is_refused() {
         for line in [
+            "rcluster server",
+            "rcluster server frobnicate",
+            "rcluster server install a b",
+            "rcluster server install --make-arg V=1",
+            "rcluster server use",
+            "rcluster server use --none valkey",
+            "rcluster server remove",
             "rcluster",
             "rcluster frobnicate",
             "rcluster run -- true",

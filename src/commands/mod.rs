@@ -5,6 +5,7 @@ mod clean;
 mod create;
 mod down;
 mod list;
+mod server;
 mod start;
 mod status;
 mod stop;
@@ -21,7 +22,7 @@ use std::time::Instant;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cli::{self, Cli, Global, Refusal, Verb};
+use crate::cli::{self, Cli, Global, Refusal, ServerVerb, Verb};
 use crate::error::{Error, Result};
 use crate::event::Events;
 use crate::ops::Context;
@@ -99,6 +100,7 @@ fn run(cli: &Cli, report: &Report) -> ExitCode {
             context,
             report: report.clone(),
             progress: Arc::clone(&progress),
+            timeout_given: cli.timeout_given,
         };
         // Asked before signals are caught: whoever presses Ctrl-C at a question means it.
         match &cli.verb {
@@ -148,6 +150,8 @@ struct Call {
     context: Context,
     report: Report,
     progress: Arc<Progress>,
+    /// Whether the user said how long to wait.
+    timeout_given: bool,
 }
 
 impl Call {
@@ -191,6 +195,7 @@ async fn dispatch(call: &Call, verb: &Verb) -> Result<ExitCode> {
         Verb::Stop(args) => stop::run(call, args).await,
         Verb::Clean(_) => clean::run(call).await,
         Verb::Down(args) => down::run(call, args).await,
+        Verb::Server(verb) => server::run(call, verb).await,
         Verb::Version => version::run(call),
     }
 }
@@ -207,13 +212,17 @@ impl Verb {
             Self::Stop(_) => "stop",
             Self::Clean(_) => "clean",
             Self::Down(_) => "down",
+            Self::Server(verb) => verb.name(),
             Self::Version => "version",
         }
     }
 
     /// Whether it may leave something half done when it is interrupted.
     fn changes(&self) -> bool {
-        !matches!(self, Self::Status | Self::List | Self::Version)
+        !matches!(
+            self,
+            Self::Status | Self::List | Self::Server(ServerVerb::List) | Self::Version
+        )
     }
 }
 
@@ -278,9 +287,13 @@ async fn until_signal(work: impl Future<Output = Result<ExitCode>>) -> Ended {
 
 fn interrupted(report: &Report, verb: &Verb) {
     if verb.changes() && !report.json {
-        let (program, verb) = (&report.program, verb.name());
-        report.say(&format!(
-            "interrupted; `{program} {verb}` goes on from here, `{program} down` clears it away"
-        ));
+        let (program, name) = (&report.program, verb.name());
+        report.say(&if matches!(verb, Verb::Server(_)) {
+            format!("interrupted; `{program} {name}` left nothing half done")
+        } else {
+            format!(
+                "interrupted; `{program} {name}` goes on from here, `{program} down` clears it away"
+            )
+        });
     }
 }

@@ -19,6 +19,7 @@ mod ready;
 mod resume;
 mod security;
 mod seeded;
+mod servers;
 mod settle;
 mod start;
 mod status;
@@ -33,6 +34,10 @@ pub use clean::{Cleaned, clean, down};
 pub use context::Context;
 pub use create::{CreateWish, Planned, create, plan_create};
 pub use list::{Listed, list};
+pub use servers::{
+    ChosenServer, InstallWish, Installation, ListedServer, RemovedServer, ServerAnswer,
+    ServerState, UsableServer, install_server, list_servers, remove_server, use_server,
+};
 pub use start::start;
 pub use status::status;
 pub use stop::{StopResult, Stopped, stop};

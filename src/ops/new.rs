@@ -88,7 +88,7 @@ async fn try_make(
     work: Work,
 ) -> Result<Made> {
     let spec = wish.spec()?;
-    let programs = Programs::find(wish).await?;
+    let programs = Programs::find(context, wish).await?;
     programs.check(&spec).await?;
     let hosts: Vec<IpAddr> = spec.binds().collect();
     server::check_hosts(&hosts).map_err(ports_error)?;

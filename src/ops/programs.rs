@@ -20,9 +20,9 @@ pub(super) struct Programs {
 
 impl Programs {
     /// Finds the programs that options name.
-    pub(super) async fn find(wish: &StartWish) -> Result<Self> {
-        let mut programs = Self::of(Binary::find(wish.server.as_deref()).await?);
-        programs.add(wish).await?;
+    pub(super) async fn find(context: &Context, wish: &StartWish) -> Result<Self> {
+        let mut programs = Self::of(context.find_server(wish.server.as_deref()).await?);
+        programs.add(context, wish).await?;
         Ok(programs)
     }
 
@@ -35,10 +35,10 @@ impl Programs {
     }
 
     /// Finds the programs that options name for some nodes.
-    pub(super) async fn add(&mut self, wish: &StartWish) -> Result<()> {
+    pub(super) async fn add(&mut self, context: &Context, wish: &StartWish) -> Result<()> {
         for (nodes, server) in &wish.servers {
-            self.special
-                .push((*nodes, Binary::find(Some(server)).await?));
+            let binary = context.find_server(Some(server)).await?;
+            self.special.push((*nodes, binary));
         }
         Ok(())
     }

@@ -207,10 +207,10 @@ pub(super) async fn bring_up(
     };
     let dead = fleet.numbers(|node| !node.runs());
     if dead.len() < fleet.nodes.len() {
-        refuse_other_server(manifest, &fleet, wish).await?;
+        refuse_other_server(context, manifest, &fleet, wish).await?;
     }
     if !dead.is_empty() {
-        let programs = programs_for(manifest, wish, &fleet, &dead).await?;
+        let programs = programs_for(context, manifest, wish, &fleet, &dead).await?;
         fleet.seven = programs.capabilities().seven;
         let files = certificates(cluster, manifest)?;
         if let (Some(tls), Some(files)) = (&manifest.spec.security.tls, files) {
@@ -290,7 +290,12 @@ fn refuse_taken_ports(manifest: &Manifest, fleet: &Fleet, dead: &[usize]) -> Res
 }
 
 /// Refuses `--server` and `--server-for` if they name other servers than those that run.
-async fn refuse_other_server(manifest: &Manifest, fleet: &Fleet, wish: &StartWish) -> Result<()> {
+async fn refuse_other_server(
+    context: &Context,
+    manifest: &Manifest,
+    fleet: &Fleet,
+    wish: &StartWish,
+) -> Result<()> {
     if wish.server.is_none() && wish.servers.is_empty() {
         return Ok(());
     }
@@ -298,9 +303,9 @@ async fn refuse_other_server(manifest: &Manifest, fleet: &Fleet, wish: &StartWis
         return Ok(());
     };
     if let Some(server) = &wish.server {
-        programs = Programs::of(Binary::find(Some(server)).await?);
+        programs = Programs::of(context.find_server(Some(server)).await?);
     }
-    programs.add(wish).await?;
+    programs.add(context, wish).await?;
     let running = fleet.numbers(super::fleet::Node::runs);
     refuse_mixture(manifest, &programs, &running)
 }
@@ -333,22 +338,23 @@ fn is_same(recorded: &ServerInfo, binary: &Binary) -> bool {
 /// The servers for nodes that are to be started: those that were asked for, else those that
 /// last wrote the data, else any on `PATH`.
 async fn programs_for(
+    context: &Context,
     manifest: &Manifest,
     wish: &StartWish,
     fleet: &Fleet,
     dead: &[usize],
 ) -> Result<Programs> {
     let mut programs = Programs::of(match &wish.server {
-        Some(server) => Binary::find(Some(server)).await?,
-        None => again(&manifest.server).await?,
+        Some(server) => context.find_server(Some(server)).await?,
+        None => again(context, &manifest.server).await?,
     });
     // Who says nothing gets each node's own server again; --server speaks of all.
     for (number, entry) in manifest.nodes.iter().enumerate() {
         if let (None, Some(own)) = (&wish.server, &entry.server) {
-            programs.set(number, again(own).await?);
+            programs.set(number, again(context, own).await?);
         }
     }
-    programs.add(wish).await?;
+    programs.add(context, wish).await?;
     programs.check(&manifest.spec).await?;
     for &number in dead {
         let Some(entry) = manifest.nodes.get(number) else {
@@ -382,12 +388,12 @@ async fn programs_for(
     Ok(programs)
 }
 
-/// The server that last wrote a node's data; if that is gone, any on `PATH`.
-async fn again(recorded: &ServerInfo) -> Result<Binary> {
+/// The server that last wrote a node's data; if that is gone, the one that any new cluster would get.
+async fn again(context: &Context, recorded: &ServerInfo) -> Result<Binary> {
     match Binary::probe(&recorded.path).await {
         Ok(binary) => Ok(binary),
         Err(error) if recorded.path.exists() => Err(error),
-        Err(_) => Binary::find(None).await,
+        Err(_) => context.find_server(None).await,
     }
 }
 

@@ -57,6 +57,14 @@ impl Patience {
         }
     }
 
+    /// Does `work`, unless the deadline comes before its end; then it is dropped.
+    pub(super) async fn bound<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
+        let left = self.limit.saturating_sub(self.began.elapsed());
+        tokio::time::timeout(left, work)
+            .await
+            .map_err(|_| self.timed_out(Vec::new()))
+    }
+
     /// Pauses, but not beyond the deadline.
     pub(super) async fn nap(&self, pause: Duration) {
         let left = self.limit.saturating_sub(self.began.elapsed());

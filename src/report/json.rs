@@ -20,6 +20,7 @@ pub(super) fn answer(shown: &Shown) -> String {
         }
         Shown::Stopped(stopped) => stop(stopped),
         Shown::Cleaned(cleaned) => clean(cleaned),
+        Shown::Server(answer) => super::servers::document(answer),
         Shown::Version => json!({ "version": env!("CARGO_PKG_VERSION") }),
     })
 }
@@ -34,8 +35,11 @@ pub(super) fn failure(error: &Error, program: &str) -> String {
     }
     let problem = |NodeProblem { node, message, log }: &NodeProblem| json!({ "node": node, "message": message, "log": log });
     let nodes: Vec<Value> = error.nodes().iter().map(problem).collect();
-    let error = json!({ "code": error.code(), "message": message, "hint": super::hint(error, program), "nodes": nodes });
-    line(&json!({ "schema_version": SCHEMA_VERSION, "ok": false, "error": error }))
+    let mut fields = json!({ "code": error.code(), "message": message, "hint": super::hint(error, program), "nodes": nodes });
+    if !error.said().is_empty() {
+        fields["said"] = json!(error.said());
+    }
+    line(&json!({ "schema_version": SCHEMA_VERSION, "ok": false, "error": fields }))
 }
 
 fn document(fields: Value) -> String {
@@ -50,7 +54,7 @@ fn line(document: &Value) -> String {
     format!("{document}\n")
 }
 
-fn millis(duration: std::time::Duration) -> u64 {
+pub(super) fn millis(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

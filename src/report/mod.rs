@@ -2,6 +2,7 @@
 
 mod json;
 mod progress;
+mod servers;
 mod style;
 mod text;
 
@@ -11,7 +12,7 @@ pub use progress::Progress;
 pub use style::Style;
 
 use crate::error::Error;
-use crate::ops::{Answer, Cleaned, Listed, Planned, Stopped};
+use crate::ops::{Answer, Cleaned, Listed, Planned, ServerAnswer, Stopped};
 
 /// How this run speaks.
 #[derive(Clone, Debug)]
@@ -45,6 +46,8 @@ pub enum Shown<'a> {
     Stopped(&'a Stopped),
     /// Of `clean` and `down`.
     Cleaned(&'a Cleaned),
+    /// Of `server`.
+    Server(&'a ServerAnswer),
     /// Of `version`.
     Version,
 }

@@ -29,7 +29,7 @@ impl Progress {
         let quiet = report.quiet || json;
         let bar = (terminal && !quiet).then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            let template = ProgressStyle::with_template("{spinner} {msg}")
+            let template = ProgressStyle::with_template("{spinner} {wide_msg}")
                 .unwrap_or_else(|_| ProgressStyle::default_spinner());
             bar.set_style(template);
             Mutex::new(bar)
@@ -64,6 +64,10 @@ impl Progress {
                     bar.suspend(|| self.print(event, &line));
                 }
             }
+            // In the bar a line would be gone with the next one.
+            Event::Said { .. } if self.verbose => {
+                bar.suspend(|| self.print(event, &state(event)));
+            }
             _ => {
                 bar.set_message(state(event));
                 bar.enable_steady_tick(Duration::from_millis(100));
@@ -97,15 +101,18 @@ fn line(event: &Event, verbose: bool) -> Option<String> {
         Event::WaitingForLock { .. }
         | Event::Starting { .. }
         | Event::Forming { .. }
+        | Event::Fetching { .. }
+        | Event::Building { .. }
         | Event::Stopping { .. } => Some(state(event)),
         Event::Note(text) | Event::Warning(text) => Some(text.clone()),
         Event::Killed { node, grace } => Some(format!(
             "killed {node}: it did not end within {}",
             humantime::format_duration(*grace)
         )),
-        Event::Waiting { .. } | Event::Answered { .. } | Event::Stopped { .. } => {
-            verbose.then(|| state(event))
-        }
+        Event::Waiting { .. }
+        | Event::Answered { .. }
+        | Event::Stopped { .. }
+        | Event::Said { .. } => verbose.then(|| state(event)),
         Event::Detail(text) => verbose.then(|| text.clone()),
     }
 }
@@ -123,6 +130,11 @@ fn state(event: &Event) -> String {
         Event::Stopping { nodes } => format!("stopping {}", count(*nodes)),
         Event::Stopped { done, of } => format!("{done} of {of} nodes have ended"),
         Event::Killed { node, .. } => format!("killed {node}"),
+        Event::Fetching { what, with } => format!("fetching {what} with {with}"),
+        Event::Building { what, jobs } => {
+            format!("building {what} with make -j{jobs}, which may take minutes")
+        }
+        Event::Said { tool, line } => format!("{tool}: {line}"),
         Event::Note(text) | Event::Warning(text) | Event::Detail(text) => text.clone(),
     }
 }

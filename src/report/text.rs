@@ -24,6 +24,7 @@ pub(super) fn answer(shown: &Shown, style: Style) -> String {
         Shown::List(clusters) => list(&mut out, clusters, style),
         Shown::Stopped(stopped) => stop(&mut out, stopped),
         Shown::Cleaned(cleaned) => clean(&mut out, cleaned),
+        Shown::Server(answer) => super::servers::text(&mut out, answer, style),
         Shown::Version => push(&mut out, &format!("rcluster {}", env!("CARGO_PKG_VERSION"))),
     }
     out
@@ -43,6 +44,7 @@ pub(super) fn next(shown: &Shown, program: &str) -> Option<String> {
         Shown::Started(answer) | Shown::Formed(answer) => {
             Some(format!("next: {}", client_command(answer)?))
         }
+        Shown::Server(answer) => super::servers::next(answer, program),
         Shown::Cleaned(cleaned) if !cleaned.left.is_empty() => {
             Some("next: move these files away before the next start".into())
         }
@@ -118,11 +120,11 @@ fn servers(answer: &Answer) -> String {
     }
 }
 
-fn push(out: &mut String, line: &str) {
+pub(super) fn push(out: &mut String, line: &str) {
     writeln!(out, "{line}").expect("writing to a string cannot fail");
 }
 
-fn seconds(duration: Duration) -> String {
+pub(super) fn seconds(duration: Duration) -> String {
     format!("{:.2} s", duration.as_secs_f64())
 }
 
@@ -319,7 +321,7 @@ fn row(answer: &Answer, node: &NodeAnswer) -> [String; 10] {
 }
 
 /// Columns as wide as their widest text; `paint` sees a cell's column and text.
-fn table<const N: usize>(
+pub(super) fn table<const N: usize>(
     out: &mut String,
     header: &[&str; N],
     rows: impl Iterator<Item = [String; N]>,
@@ -474,6 +476,9 @@ pub(super) fn failure(error: &Error, style: Style, program: &str) -> String {
         for line in log {
             push(&mut out, &style.dim(&format!("    | {line}")));
         }
+    }
+    for line in error.said() {
+        push(&mut out, &style.dim(&format!("    | {line}")));
     }
     if let Some(hint) = super::hint(error, program) {
         push(&mut out, &format!("{} {hint}", style.warn("hint:")));

@@ -18,9 +18,9 @@ use crate::error::{Error, Result};
 const PROBE_LIMIT: Duration = Duration::from_millis(4500);
 
 /// What is looked for on `PATH`, in this order.
-const NAMES: [&str; 2] = ["redis-server", "valkey-server"];
+pub const SERVER_NAMES: [&str; 2] = ["redis-server", "valkey-server"];
 
-const INSTALL_HINT: &str = "install one (Debian: apt-get install redis-server), or pass --server PATH; `scripts/quickstart` does it for you";
+const INSTALL_HINT: &str = "get one without root: {rcluster} server install; or from your distribution (Debian: apt-get install redis-server); or pass --server PATH";
 
 /// Redis or Valkey.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,7 +181,7 @@ impl Binary {
                 message: format!("there is no program \"{}\"", printable(wish, 200)),
                 hint: "pass the path of a redis-server or valkey-server with --server".into(),
             })?,
-            None => NAMES
+            None => SERVER_NAMES
                 .iter()
                 .find_map(|name| which::which(name).ok())
                 .ok_or_else(|| Error::Unfit {

@@ -1,20 +1,30 @@
 //! One server process on this machine: which program, on which ports, with which configuration,
-//! and how it is spawned.
+//! and how it is spawned; and where a program comes from if there is none.
 
 mod binary;
+mod build;
 mod certificates;
 mod config;
+mod digest;
+mod fetch;
 mod log;
+mod packages;
 mod ports;
 mod spawn;
+mod tool;
 
-pub use binary::{Binary, Capabilities, Kind, Probed, Version};
+pub use binary::{Binary, Capabilities, Kind, Probed, SERVER_NAMES, Version};
+pub use build::{Source, built_programs, jobs, version_of_source};
 pub use certificates::certificates;
 pub use config::{
     ACL_FILE, FORMING, NodeConf, SOCKET, forming_values, is_redis_conf, persists, user_value,
 };
+pub use digest::{copy_hashed, sha256, sha256_of_tree};
+pub use fetch::{Fetcher, Places, is_mismatch, requirement};
 pub use log::{fatal_line, log_end, tail};
+pub use packages::{Label, PACKAGES, Package, Program, Wheel, nearest};
 pub use ports::{
     Ports, PortsError, PortsWish, check as check_ports, check_hosts, conflicts, reserve,
 };
 pub use spawn::{Child, spawn};
+pub use tool::{Tool, ToolEnd, find_program};

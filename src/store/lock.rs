@@ -151,13 +151,13 @@ impl Cluster {
     }
 }
 
-fn write_holder(file: &mut File, verb: &str) -> io::Result<()> {
+pub(super) fn write_holder(file: &mut File, verb: &str) -> io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;
     file.write_all(format!("pid {} ({verb})\n", std::process::id()).as_bytes())
 }
 
-fn read_holder(file: &mut File) -> String {
+pub(super) fn read_holder(file: &mut File) -> String {
     let mut text = String::new();
     // For a message only: whatever cannot be read is left out.
     file.take(100).read_to_string(&mut text).ok();

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <home>/                       also locked while ports are chosen: .ports.lock
+//! ├── .servers/                 servers that were installed here (see `servers.rs`)
 //! └── <name>/                   0700
 //!     ├── lock                  held with flock(2) by the verb that works; says who for messages
 //!     ├── manifest.json         what was asked for, and which nodes there are
@@ -22,6 +23,7 @@ mod name;
 mod processes;
 mod removal;
 mod secrets;
+mod servers;
 
 pub use home::{Cluster, Home, LOG_FILE};
 pub use journal::{Journal, Work};
@@ -30,3 +32,7 @@ pub use manifest::{Manifest, NodeEntry, ServerInfo};
 pub use name::ClusterName;
 pub use processes::{Processes, Started};
 pub use removal::DataNames;
+pub use servers::{
+    Choice, InstalledServer, Origin, ServerName, ServerRecord, Servers, ServersAttempt,
+    ServersLock, Staging,
+};

@@ -2,15 +2,16 @@
 //! that somebody may have swapped meanwhile, and never through a symbolic link.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::dir::{Dir as Entries, Type};
 use nix::fcntl::{AtFlags, OFlag, open, openat, renameat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use serde::{Deserialize, Serialize};
 
@@ -249,6 +250,58 @@ impl Dir {
     pub fn open_lock(&self, name: &str) -> io::Result<File> {
         let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
         Ok(openat(&self.fd, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?.into())
+    }
+
+    /// Opens the regular file `name` for reading; `None` if there is none. Fails on a link.
+    pub fn open_file(&self, name: impl AsRef<OsStr>) -> io::Result<Option<File>> {
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+        let file = match openat(&self.fd, name.as_ref(), flags, Mode::empty()) {
+            Ok(fd) => File::from(fd),
+            Err(nix::Error::ENOENT) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        if file.metadata()?.is_file() {
+            Ok(Some(file))
+        } else {
+            Err(io::Error::other("it is no regular file"))
+        }
+    }
+
+    /// Makes the file `name`, which may be run, for writing; fails if there is one.
+    pub fn new_program(&self, name: &str) -> io::Result<File> {
+        let flags =
+            OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+        Ok(openat(&self.fd, name, flags, Mode::S_IRWXU)?.into())
+    }
+
+    /// Moves `name` to `to` in the directory `into`, on the same file system.
+    pub fn rename(&self, name: &str, into: &Self, to: &str) -> io::Result<()> {
+        Ok(renameat(&self.fd, name, &into.fd, to)?)
+    }
+
+    /// Makes sure that the entries that are in it now are there after a power cut.
+    pub fn sync(&self) -> io::Result<()> {
+        Ok(nix::unistd::fsync(&self.fd)?)
+    }
+
+    /// Opens the directory `name` in this one for emptying it, whatever its mode was; fails if it
+    /// is a link.
+    pub fn sub_to_empty(&self, name: impl AsRef<OsStr>) -> io::Result<Self> {
+        let name = name.as_ref();
+        let dir = match self.sub(name) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                let flags =
+                    OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+                let fd = openat(&self.fd, name, flags, Mode::empty())?;
+                // fchmod(2) takes no descriptor of this kind, but /proc leads to what it holds.
+                let held = format!("/proc/self/fd/{}", fd.as_raw_fd());
+                std::fs::set_permissions(held, Permissions::from_mode(0o700))?;
+                self.sub(name)?
+            }
+            other => other?,
+        };
+        fchmod(&dir.fd, Mode::S_IRWXU)?;
+        Ok(dir)
     }
 
     /// Removes the file (or link) `name`. `false` if there was none.

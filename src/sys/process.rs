@@ -15,7 +15,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
@@ -229,6 +229,14 @@ impl Process {
     /// Whether it is stopped (SIGSTOP, or a debugger): it will not answer.
     pub fn is_stopped(&self) -> bool {
         Stat::read(self.pid).is_ok_and(|stat| matches!(stat.state, 'T' | 't'))
+    }
+}
+
+/// Ends (SIGKILL) the process group that the child `leader` leads. The child must not be reaped
+/// yet: until then neither its PID nor its group's number can mean somebody else's.
+pub fn end_group(leader: u32) {
+    if let Some(leader) = i32::try_from(leader).ok().filter(|leader| *leader > 1) {
+        killpg(Pid::from_raw(leader), Signal::SIGKILL).ok();
     }
 }
 

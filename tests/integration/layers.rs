@@ -50,6 +50,7 @@ const DOORS: &[(&str, Option<&[&str]>)] = &[
     ("serde", None),
     ("serde_json", Some(&["store", "report"])),
     ("time", Some(&["server"])),
+    ("sha2", Some(&["server"])),
     ("tokio", None),
     ("which", Some(&["server"])),
 ];

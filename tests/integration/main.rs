@@ -12,6 +12,7 @@ mod locks;
 mod ports;
 mod processes;
 mod sandbox;
+mod servers;
 mod start;
 mod status;
 mod stop;
