@@ -416,6 +416,7 @@ pub(super) fn binary_of(manifest: &Manifest) -> Option<Binary> {
         path: manifest.server.path.clone(),
         kind,
         version,
+        jemalloc: true,
     })
 }
 

@@ -11,6 +11,7 @@ mod context;
 mod create;
 mod fleet;
 mod launch;
+mod limits;
 mod list;
 mod new;
 mod ready;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::context::Context;
 use super::fleet::{Fleet, Life, Node};
 use super::launch::Launch;
+use super::limits::fit_server;
 use super::settle::Pace;
 use super::stop::end;
 use crate::cluster::{NodeAddr, NodeId};
@@ -80,7 +81,7 @@ impl StartWish {
     }
 
     /// The ports that were asked for: of clients, and of the bus.
-    fn ports(&self) -> [PortChoice; 2] {
+    pub(super) fn ports(&self) -> [PortChoice; 2] {
         let client = self.port.unwrap_or(PortChoice::Base(DEFAULT_PORT));
         [client, self.bus_port.unwrap_or(PortChoice::Auto)]
     }
@@ -166,15 +167,17 @@ pub(super) struct Made {
 
 /// Makes all nodes of a new cluster, waits until they answer and does `finish` with them. On
 /// failure, unless it was a deadline that passed, nothing that was made is left (`--retain` keeps it).
+/// `found` is the server for which there is room, if it was looked for already.
 pub(super) async fn make<T>(
     context: &Context,
     cluster: &Cluster,
     lock: &Lock,
     wish: &StartWish,
+    found: Option<Binary>,
     work: Work,
     finish: impl AsyncFnOnce(Made) -> Result<T>,
 ) -> Result<T> {
-    let made = try_make(context, cluster, wish, work).await;
+    let made = try_make(context, cluster, wish, found, work).await;
     let result = match made {
         Ok(made) => finish(made).await,
         Err(error) => Err(error),
@@ -205,10 +208,14 @@ async fn try_make(
     context: &Context,
     cluster: &Cluster,
     wish: &StartWish,
+    found: Option<Binary>,
     work: Work,
 ) -> Result<Made> {
     let spec = wish.spec()?;
-    let binary = Binary::find(wish.server.as_deref()).await?;
+    let binary = match found {
+        Some(binary) => binary,
+        None => fit_server(context, wish).await?,
+    };
     if spec.primaries < 3 && spec.replicas > 0 {
         context.events.note("failover needs 3 primaries or more: replicas of this cluster will not take over by themselves");
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::commands::finish_in_place;
 use super::context::Context;
 use super::fleet::{Fleet, knows_seven};
+use super::limits;
 use super::new::{StartWish, make_nodes};
 use super::seeded::finish_seeded;
 use super::start::bring_up;
@@ -38,8 +39,10 @@ pub(super) async fn resume_forming(
         .note(format!("going on with an interrupted `{}`", journal.verb));
     let mut fleet = Fleet::observe(cluster, manifest, knows_seven(manifest))?.within(context);
     fleet.refuse_elsewhere()?;
-    // Without a server to start them with, nothing is stopped.
+    let dead = fleet.nodes.iter().filter(|node| !node.runs()).count();
+    // Without a server to start them with, and room for them, nothing is stopped.
     if let Ok(binary) = Binary::probe(&manifest.server.path).await
+        && limits::require(context, &manifest.spec, &binary, dead).is_ok()
         && all_proven_empty(cluster, manifest, &mut fleet, journal).await?
     {
         context.reached("all nodes are proven empty");

@@ -8,6 +8,7 @@ use super::commands::user_conf;
 use super::context::Context;
 use super::fleet::{Fleet, knows_seven};
 use super::launch::Launch;
+use super::limits;
 pub use super::new::StartWish;
 use super::new::{journal_for, make, server_info};
 use super::resume::resume_forming;
@@ -24,6 +25,7 @@ use crate::store::{Cluster, DataNames, Journal, Manifest, NodeEntry, Work};
 /// Starts the nodes of a new cluster, or those of an existing one that do not run.
 pub async fn start(context: &Context, wish: &StartWish) -> Result<Answer> {
     wish.check()?;
+    let found = limits::before_making(context, wish).await?;
     let Some((cluster, lock)) = context.lock(true).await? else {
         return Err(context.no_such_cluster());
     };
@@ -35,6 +37,7 @@ pub async fn start(context: &Context, wish: &StartWish) -> Result<Answer> {
                 &cluster,
                 &lock,
                 wish,
+                found,
                 Work::Making,
                 async |mut made| {
                     let answer = answer(
@@ -205,6 +208,7 @@ pub(super) async fn bring_up(
     }
     if !dead.is_empty() {
         let binary = server_for(manifest, wish, fleet.nodes.len() == dead.len()).await?;
+        limits::require(context, &manifest.spec, &binary, dead.len())?;
         fleet.seven = binary.capabilities().seven;
         let order = prepare(context, cluster, manifest, &dead, &binary)?;
         refuse_to_wipe(cluster, manifest, &mut fleet, &dead).await?;

@@ -4,15 +4,19 @@
 //! seeded configurations and the meaning of *ready* are tested over their whole domain.
 
 mod directive;
+mod finding;
 mod formation;
 mod layout;
+mod limits;
 mod ready;
 mod seed;
 mod spec;
 
 pub use directive::{Directive, last_value, parse_conf, parse_set};
+pub use finding::{Finding, Verdict};
 pub use formation::{Step, by_commands, finish};
 pub use layout::{Layout, Shard};
+pub use limits::{Cap, Disk, Limiter, Machine, Needs, OpenFiles, judge as judge_limits, size};
 pub use ready::{Expected, Replication, View, missing};
 pub use seed::{Seed, SeedNode, Technique};
 pub use spec::{ClusterSpec, MAX_NODES, PortChoice};

@@ -96,6 +96,8 @@ pub struct Binary {
     pub kind: Kind,
     /// Its version.
     pub version: Version,
+    /// Whether its memory is jemalloc's, which has threads of its own.
+    pub jemalloc: bool,
 }
 
 impl Binary {
@@ -162,7 +164,29 @@ impl Binary {
             path: path.to_owned(),
             kind,
             version,
+            jemalloc: answer.contains("malloc=jemalloc"),
         })
+    }
+
+    /// How many threads one server has, and a child that saves: the table in `plan/limits.rs`.
+    pub fn tasks(&self) -> u64 {
+        let valkey_9 = self.kind == Kind::Valkey && self.version >= Version(9, 0, 0);
+        let own = if valkey_9 { 6 } else { Self::LEAST_TASKS - 1 };
+        let of_memory = if self.jemalloc { 3 } else { 0 };
+        own + of_memory + 1
+    }
+
+    /// The least of any server.
+    pub const LEAST_TASKS: u64 = 5;
+
+    /// The command-line client that belongs to this server: beside it, or on `PATH`.
+    pub fn client(&self) -> Option<PathBuf> {
+        let name = format!("{}-cli", self.kind);
+        let beside = self.path.with_file_name(&name);
+        if beside.is_file() {
+            return Some(beside);
+        }
+        which::which(&name).ok()
     }
 
     /// What this version can do.
@@ -234,6 +258,7 @@ mod tests {
                 path: "x".into(),
                 kind,
                 version,
+                jemalloc: true,
             }
             .capabilities()
         };

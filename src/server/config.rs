@@ -139,6 +139,7 @@ mod tests {
             path: "x".into(),
             kind: Kind::Redis,
             version,
+            jemalloc: true,
         };
         let directives = directives
             .iter()
