@@ -3,6 +3,7 @@
 
 mod clean;
 mod create;
+mod doctor;
 mod down;
 mod list;
 mod start;
@@ -192,6 +193,7 @@ async fn dispatch(call: &Call, verb: &Verb) -> Result<ExitCode> {
         Verb::Stop(args) => stop::run(call, args).await,
         Verb::Clean(_) => clean::run(call).await,
         Verb::Down(args) => down::run(call, args).await,
+        Verb::Doctor(args) => doctor::run(call, args).await,
         Verb::Version => version::run(call),
     }
 }
@@ -208,13 +210,17 @@ impl Verb {
             Self::Stop(_) => "stop",
             Self::Clean(_) => "clean",
             Self::Down(_) => "down",
+            Self::Doctor(_) => "doctor",
             Self::Version => "version",
         }
     }
 
     /// Whether it may leave something half done when it is interrupted.
     fn changes(&self) -> bool {
-        !matches!(self, Self::Status | Self::List | Self::Version)
+        !matches!(
+            self,
+            Self::Status | Self::List | Self::Doctor(_) | Self::Version
+        )
     }
 }
 

@@ -11,6 +11,7 @@ mod limits;
 mod ready;
 mod seed;
 mod spec;
+mod surroundings;
 
 pub use directive::{Directive, last_value, parse_conf, parse_set};
 pub use finding::{Finding, Verdict};
@@ -20,3 +21,4 @@ pub use limits::{Cap, Disk, Limiter, Machine, Needs, OpenFiles, judge as judge_l
 pub use ready::{Expected, Replication, View, missing};
 pub use seed::{Seed, SeedNode, Technique};
 pub use spec::{ClusterSpec, MAX_NODES, PortChoice};
+pub use surroundings::{Surroundings, judge as judge_surroundings, judge_port_range};

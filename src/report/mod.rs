@@ -12,6 +12,7 @@ pub use style::Style;
 
 use crate::error::Error;
 use crate::ops::{Answer, Cleaned, Listed, Planned, Stopped};
+use crate::plan::Finding;
 
 /// How this run speaks.
 #[derive(Clone, Debug)]
@@ -45,6 +46,8 @@ pub enum Shown<'a> {
     Stopped(&'a Stopped),
     /// Of `clean` and `down`.
     Cleaned(&'a Cleaned),
+    /// Of `doctor`.
+    Checked(&'a [Finding]),
     /// Of `version`.
     Version,
 }
@@ -53,9 +56,9 @@ impl Report {
     /// Writes an answer to standard output, and hints to standard error.
     pub fn answer(&self, shown: &Shown) -> io::Result<()> {
         let text = if self.json {
-            json::answer(shown)
+            json::answer(shown, &self.program)
         } else {
-            text::answer(shown, self.out)
+            text::answer(shown, self.out, &self.program)
         };
         let mut out = io::stdout().lock();
         out.write_all(text.as_bytes())?;
@@ -103,5 +106,10 @@ impl Report {
 
 /// An error's hint, with `program` for the program.
 fn hint(error: &Error, program: &str) -> Option<String> {
-    Some(error.hint()?.replace("{rcluster}", program))
+    Some(with_program(&error.hint()?, program))
+}
+
+/// `text` with `program` for the program.
+fn with_program(text: &str, program: &str) -> String {
+    text.replace("{rcluster}", program)
 }

@@ -10,6 +10,7 @@ pub mod limits;
 pub mod mounts;
 pub mod process;
 pub mod sockets;
+pub mod surroundings;
 
 use std::io;
 
