@@ -225,7 +225,7 @@ impl Error {
                     1
                 }
             }
-            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => 10,
+            Self::Io { source, .. } if is_full(source) => 10,
             Self::Io { .. } => 1,
             Self::Usage { .. } => 2,
             Self::NotRunning { .. } => 3,
@@ -268,7 +268,7 @@ impl Error {
             Self::Identity { .. } => "identity_lost",
             Self::Corrupt { .. } => "corrupt_state",
             Self::Nodes { .. } => "node_error",
-            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => "disk_full",
+            Self::Io { source, .. } if is_full(source) => "disk_full",
             Self::Io { .. } => "io",
         }
     }
@@ -317,7 +317,7 @@ impl Error {
                 path.display()
             )),
             Self::Nodes { .. } => None,
-            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => Some("make room on the disk, then run the same verb again".into()),
+            Self::Io { source, .. } if is_full(source) => Some("make room on the disk, then run the same verb again".into()),
             Self::Io { .. } => None,
         }
     }
@@ -328,6 +328,11 @@ impl Error {
             Self::Tool { said, .. } => said,
             _ => &[],
         }
+    }
+
+    /// Whether the disk, or our part of it, is full.
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if is_full(source))
     }
 
     /// What is wrong, node by node.
@@ -422,3 +427,30 @@ impl std::error::Error for Error {
 
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+fn is_full(source: &io::Error) -> bool {
+    matches!(
+        source.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_and_a_full_quota_are_the_environments_fault() {
+        // ENOSPC, EDQUOT; EACCES is not.
+        for (number, code, wanted) in [(28, "disk_full", 10), (122, "disk_full", 10), (13, "io", 1)]
+        {
+            let error = Error::io("write", Path::new("/x"))(io::Error::from_raw_os_error(number));
+            assert_eq!(
+                (error.code(), error.exit_code()),
+                (code, wanted),
+                "{number}"
+            );
+            assert_eq!(error.hint().is_some(), wanted == 10);
+        }
+    }
+}

@@ -118,6 +118,8 @@ pub enum Verb {
     /// Get a server without a package manager, and choose the one that runs
     #[command(subcommand)]
     Server(ServerVerb),
+    /// Check whether this machine is fit to run a cluster, and say how to make it so
+    Doctor(DoctorArgs),
     /// Show rcluster's version
     Version,
 }
@@ -298,6 +300,20 @@ pub struct DownArgs {
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,
+}
+
+/// Arguments of `doctor`.
+#[derive(Args, Clone, Debug)]
+pub struct DoctorArgs {
+    /// Primaries that the machine is to carry [default: 3]
+    #[arg(long, value_name = "N")]
+    pub primaries: Option<usize>,
+    /// Replicas of each primary [default: 1]
+    #[arg(long, value_name = "N", alias = "cluster-replicas")]
+    pub replicas: Option<usize>,
+    /// Server program, by path or by name [default: redis-server or valkey-server on PATH]
+    #[arg(long, value_name = "PATH|NAME", env = "RCLUSTER_SERVER")]
+    pub server: Option<String>,
 }
 
 /// What is said instead of doing anything: help, the version, or what is wrong with the arguments.

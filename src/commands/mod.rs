@@ -3,6 +3,7 @@
 
 mod clean;
 mod create;
+mod doctor;
 mod down;
 mod list;
 mod server;
@@ -196,6 +197,7 @@ async fn dispatch(call: &Call, verb: &Verb) -> Result<ExitCode> {
         Verb::Clean(_) => clean::run(call).await,
         Verb::Down(args) => down::run(call, args).await,
         Verb::Server(verb) => server::run(call, verb).await,
+        Verb::Doctor(args) => doctor::run(call, args).await,
         Verb::Version => version::run(call),
     }
 }
@@ -213,6 +215,7 @@ impl Verb {
             Self::Clean(_) => "clean",
             Self::Down(_) => "down",
             Self::Server(verb) => verb.name(),
+            Self::Doctor(_) => "doctor",
             Self::Version => "version",
         }
     }
@@ -221,7 +224,11 @@ impl Verb {
     fn changes(&self) -> bool {
         !matches!(
             self,
-            Self::Status | Self::List | Self::Server(ServerVerb::List) | Self::Version
+            Self::Status
+                | Self::List
+                | Self::Server(ServerVerb::List)
+                | Self::Doctor(_)
+                | Self::Version
         )
     }
 }

@@ -123,7 +123,7 @@ pub(super) fn delete_data(cluster: &Cluster, manifest: &Manifest) -> Result<Vec<
         });
         match marked {
             // What is deleted now makes the room that was missing.
-            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::StorageFull => {}
+            Err(error) if error.is_disk_full() => {}
             other => other?,
         }
     }

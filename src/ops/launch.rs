@@ -13,8 +13,8 @@ use crate::event::Event;
 use crate::plan::ClusterSpec;
 use crate::server;
 use crate::store::{Cluster, LOG_FILE, Started};
+use crate::sys::dir;
 use crate::sys::process::{Epoch, Intent, now_ticks};
-use crate::sys::{dir, limits};
 
 /// How long a new server may take to answer one question.
 const FIRST_ANSWER_LIMIT: Duration = Duration::from_secs(2);
@@ -36,7 +36,6 @@ impl Launch<'_> {
     /// What is about to be spawned is on disk before the first spawn, and what was spawned after
     /// the last: whoever finds us killed in between can tell our processes from strangers.
     pub(super) async fn run(&self, fleet: &mut Fleet, numbers: &[usize]) -> Result<()> {
-        require_open_files(fleet.nodes.len())?;
         if numbers.is_empty() {
             return Ok(());
         }
@@ -210,20 +209,4 @@ enum Unready {
     Late(NodeProblem),
     /// It answers, and refuses for want of rights.
     Refused(NodeProblem),
-}
-
-/// Every node keeps two bus connections to every other; each of them and of ours is an open file.
-fn require_open_files(nodes: usize) -> Result<()> {
-    let needed = u64::try_from(2 * nodes + 3 * nodes / 2 + 96).unwrap_or(u64::MAX);
-    let limit = limits::raise_open_files().map_err(|source| Error::Io {
-        what: "read the limit of open files".into(),
-        source,
-    })?;
-    if limit >= needed {
-        return Ok(());
-    }
-    Err(Error::Unfit {
-        message: format!("{nodes} nodes need {needed} open files each, and the limit is {limit}"),
-        hint: format!("raise it (ulimit -n {needed}), or start fewer nodes"),
-    })
 }

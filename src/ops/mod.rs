@@ -10,8 +10,10 @@ mod clean;
 mod commands;
 mod context;
 mod create;
+mod doctor;
 mod fleet;
 mod launch;
+mod limits;
 mod list;
 mod new;
 mod programs;
@@ -33,6 +35,7 @@ pub use answer::{Answer, Entrance, NodeAnswer, ProcessState, State};
 pub use clean::{Cleaned, clean, down};
 pub use context::Context;
 pub use create::{CreateWish, Planned, create, plan_create};
+pub use doctor::{DoctorWish, doctor};
 pub use list::{Listed, list};
 pub use servers::{
     ChosenServer, InstallWish, Installation, ListedServer, RemovedServer, ServerAnswer,

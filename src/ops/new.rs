@@ -13,6 +13,7 @@ use super::commands::user_conf;
 use super::context::Context;
 use super::fleet::{Fleet, Life, Node};
 use super::launch::Launch;
+use super::limits::fit_programs;
 use super::programs::Programs;
 use super::security::{credentials, no_random, refuse_exposure};
 use super::settle::Pace;
@@ -46,15 +47,17 @@ pub(super) struct Made {
 
 /// Makes all nodes of a new cluster, waits until they answer and does `finish` with them. On
 /// failure, unless it was a deadline that passed, nothing that was made is left (`--retain` keeps it).
+/// `found` is the server for which there is room, if it was looked for already.
 pub(super) async fn make<T>(
     context: &Context,
     cluster: &Cluster,
     lock: &Lock,
     wish: &StartWish,
+    found: Option<Programs>,
     work: Work,
     finish: impl AsyncFnOnce(Made) -> Result<T>,
 ) -> Result<T> {
-    let made = try_make(context, cluster, wish, work).await;
+    let made = try_make(context, cluster, wish, found, work).await;
     let result = match made {
         Ok(made) => finish(made).await,
         Err(error) => Err(error),
@@ -85,10 +88,14 @@ async fn try_make(
     context: &Context,
     cluster: &Cluster,
     wish: &StartWish,
+    found: Option<Programs>,
     work: Work,
 ) -> Result<Made> {
     let spec = wish.spec()?;
-    let programs = Programs::find(context, wish).await?;
+    let programs = match found {
+        Some(programs) => programs,
+        None => fit_programs(context, wish).await?,
+    };
     programs.check(&spec).await?;
     let hosts: Vec<IpAddr> = spec.binds().collect();
     server::check_hosts(&hosts).map_err(ports_error)?;

@@ -77,6 +77,12 @@ impl Programs {
         special.fold(self.common.capabilities(), Capabilities::and)
     }
 
+    /// How many threads a server of theirs has at most.
+    pub(super) fn tasks(&self) -> u64 {
+        let special = self.special.iter().map(|(_, binary)| binary.tasks());
+        special.fold(self.common.tasks(), u64::max)
+    }
+
     /// Refuses options that one of the programs cannot meet, before anything is touched.
     pub(super) async fn check(&self, spec: &ClusterSpec) -> Result<()> {
         let all = [&self.common]
@@ -151,6 +157,7 @@ fn server_info(binary: &Binary) -> ServerInfo {
         version: binary.version.to_string(),
         path: binary.path.clone(),
         accepts: binary.accepts.clone(),
+        jemalloc: binary.jemalloc,
     }
 }
 
@@ -166,6 +173,7 @@ pub(super) fn binary_of(info: &ServerInfo) -> Option<Binary> {
         kind,
         version: Version::parse(&info.version)?,
         accepts: info.accepts.clone(),
+        jemalloc: info.jemalloc,
     })
 }
 

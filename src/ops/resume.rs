@@ -8,6 +8,7 @@ use super::clean::remove_node_dirs;
 use super::commands::finish_in_place;
 use super::context::Context;
 use super::fleet::Fleet;
+use super::limits;
 use super::new::make_nodes;
 use super::programs::{Programs, binary_of};
 use super::seeded::finish_seeded;
@@ -41,8 +42,10 @@ pub(super) async fn resume_forming(
         .note(format!("going on with an interrupted `{}`", journal.verb));
     let mut fleet = Fleet::open(context, cluster, manifest)?;
     fleet.refuse_elsewhere()?;
-    // Without a server to start them with, nothing is stopped.
+    let dead = fleet.nodes.iter().filter(|node| !node.runs()).count();
+    // Without a server to start them with, and room for them, nothing is stopped.
     if let Some(programs) = still_there(manifest).await
+        && limits::require(context, &manifest.spec, &programs, dead).is_ok()
         && all_proven_empty(cluster, manifest, &mut fleet, journal).await?
     {
         context.reached("all nodes are proven empty");

@@ -10,6 +10,7 @@ use super::commands::user_conf;
 use super::context::Context;
 use super::fleet::Fleet;
 use super::launch::Launch;
+use super::limits;
 use super::new::{journal_for, make, write_conf};
 use super::programs::Programs;
 use super::resume::resume_forming;
@@ -26,6 +27,7 @@ use crate::store::{Cluster, Journal, Manifest, NodeEntry, ServerInfo, Work};
 /// Starts the nodes of a new cluster, or those of an existing one that do not run.
 pub async fn start(context: &Context, wish: &StartWish) -> Result<Answer> {
     wish.check()?;
+    let found = limits::before_making(context, wish).await?;
     let Some((cluster, lock)) = context.lock(true).await? else {
         return Err(context.no_such_cluster());
     };
@@ -37,6 +39,7 @@ pub async fn start(context: &Context, wish: &StartWish) -> Result<Answer> {
                 &cluster,
                 &lock,
                 wish,
+                found,
                 Work::Making,
                 async |mut made| {
                     let answer = answer(
@@ -211,6 +214,7 @@ pub(super) async fn bring_up(
     }
     if !dead.is_empty() {
         let programs = programs_for(context, manifest, wish, &fleet, &dead).await?;
+        limits::require(context, &manifest.spec, &programs, dead.len())?;
         fleet.seven = programs.capabilities().seven;
         let files = certificates(cluster, manifest)?;
         if let (Some(tls), Some(files)) = (&manifest.spec.security.tls, files) {

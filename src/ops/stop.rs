@@ -98,7 +98,7 @@ pub(super) async fn stop_locked(
 /// Writes down what is known of processes. A full disk is no reason not to stop them.
 fn record(cluster: &Cluster, processes: &Processes) -> Result<()> {
     match cluster.write_processes(processes) {
-        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::StorageFull => Ok(()),
+        Err(error) if error.is_disk_full() => Ok(()),
         other => other,
     }
 }

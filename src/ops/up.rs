@@ -3,6 +3,7 @@
 use super::answer::Answer;
 use super::context::Context;
 use super::create::form_or_verify;
+use super::limits;
 use super::new::make;
 use super::resume::resume_forming;
 use super::seeded::finish_seeded;
@@ -17,6 +18,7 @@ use crate::store::Work;
 /// nodes that were started are formed by commands; dead nodes of a formed one are started again.
 pub async fn up(context: &Context, wish: &StartWish) -> Result<Answer> {
     wish.check()?;
+    let found = limits::before_making(context, wish).await?;
     let Some((cluster, lock)) = context.lock(true).await? else {
         return Err(context.no_such_cluster());
     };
@@ -26,6 +28,7 @@ pub async fn up(context: &Context, wish: &StartWish) -> Result<Answer> {
             &cluster,
             &lock,
             wish,
+            found,
             Work::Seeding,
             async |mut made| {
                 let views = finish_seeded(context, &cluster, &mut made).await?;

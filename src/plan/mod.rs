@@ -4,17 +4,22 @@
 //! seeded configurations and the meaning of *ready* are tested over their whole domain.
 
 mod directive;
+mod finding;
 mod formation;
 mod layout;
+mod limits;
 mod ready;
 mod security;
 mod seed;
 mod selector;
 mod spec;
+mod surroundings;
 
 pub use directive::{Directive, last_value, load_module, parse_conf, parse_set, parse_set_for};
+pub use finding::{Finding, Verdict};
 pub use formation::{Step, by_commands, finish};
 pub use layout::{Layout, Shard};
+pub use limits::{Cap, Disk, Limiter, Machine, Needs, OpenFiles, judge as judge_limits, size};
 pub use ready::{Expected, Replication, View, missing};
 pub use security::{
     Certificates, ClientCertificates, Secrets, Security, Tls, check_password, quoted,
@@ -22,3 +27,4 @@ pub use security::{
 pub use seed::{Seed, SeedNode, Technique};
 pub use selector::Selector;
 pub use spec::{Announce, ClusterSpec, MAX_NODES, NodeSetting, PortChoice};
+pub use surroundings::{Surroundings, judge as judge_surroundings, judge_port_range};

@@ -3,15 +3,16 @@
 use serde_json::{Value, json};
 
 use super::Shown;
-use super::text::{process_word, word};
+use super::text::{process_word, verdict_word, word};
 use crate::cluster::Role;
 use crate::error::{Error, NodeProblem};
 use crate::ops::{Answer, Cleaned, Listed, NodeAnswer, Planned, StopResult, Stopped};
+use crate::plan::Finding;
 
 const SCHEMA_VERSION: u32 = 1;
 
 /// The document of an answer.
-pub(super) fn answer(shown: &Shown) -> String {
+pub(super) fn answer(shown: &Shown, program: &str) -> String {
     document(match shown {
         Shown::Started(answer) | Shown::Formed(answer) | Shown::Status(answer) => cluster(answer),
         Shown::Planned(planned) => plan(planned),
@@ -21,6 +22,10 @@ pub(super) fn answer(shown: &Shown) -> String {
         Shown::Stopped(stopped) => stop(stopped),
         Shown::Cleaned(cleaned) => clean(cleaned),
         Shown::Server(answer) => super::servers::document(answer),
+        Shown::Checked(findings) => {
+            let checks = findings.iter().map(|finding| check(finding, program));
+            json!({ "checks": checks.collect::<Vec<_>>() })
+        }
         Shown::Version => json!({ "version": env!("CARGO_PKG_VERSION") }),
     })
 }
@@ -116,6 +121,16 @@ fn listed(listed: &Listed) -> Value {
         Ok(answer) => cluster(answer),
         Err(why) => json!({ "name": listed.name, "state": Value::Null, "problems": [why] }),
     }
+}
+
+fn check(finding: &Finding, program: &str) -> Value {
+    let fix = finding.fix.as_ref();
+    json!({
+        "id": finding.id,
+        "status": verdict_word(finding.verdict),
+        "message": finding.message,
+        "fix": fix.map(|fix| super::with_program(fix, program)),
+    })
 }
 
 fn plan(planned: &Planned) -> Value {

@@ -13,6 +13,7 @@ pub use style::Style;
 
 use crate::error::Error;
 use crate::ops::{Answer, Cleaned, Listed, Planned, ServerAnswer, Stopped};
+use crate::plan::Finding;
 
 /// How this run speaks.
 #[derive(Clone, Debug)]
@@ -48,6 +49,8 @@ pub enum Shown<'a> {
     Cleaned(&'a Cleaned),
     /// Of `server`.
     Server(&'a ServerAnswer),
+    /// Of `doctor`.
+    Checked(&'a [Finding]),
     /// Of `version`.
     Version,
 }
@@ -56,9 +59,9 @@ impl Report {
     /// Writes an answer to standard output, and hints to standard error.
     pub fn answer(&self, shown: &Shown) -> io::Result<()> {
         let text = if self.json {
-            json::answer(shown)
+            json::answer(shown, &self.program)
         } else {
-            text::answer(shown, self.out)
+            text::answer(shown, self.out, &self.program)
         };
         let mut out = io::stdout().lock();
         out.write_all(text.as_bytes())?;
@@ -106,5 +109,10 @@ impl Report {
 
 /// An error's hint, with `program` for the program.
 fn hint(error: &Error, program: &str) -> Option<String> {
-    Some(error.hint()?.replace("{rcluster}", program))
+    Some(with_program(&error.hint()?, program))
+}
+
+/// `text` with `program` for the program.
+fn with_program(text: &str, program: &str) -> String {
+    text.replace("{rcluster}", program)
 }

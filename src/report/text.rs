@@ -11,10 +11,10 @@ use crate::error::{Error, NodeProblem};
 use crate::ops::{
     Answer, Cleaned, Listed, NodeAnswer, Planned, ProcessState, State, StopResult, Stopped,
 };
-use crate::plan::Layout;
+use crate::plan::{Finding, Layout, Verdict};
 
 /// The text of an answer.
-pub(super) fn answer(shown: &Shown, style: Style) -> String {
+pub(super) fn answer(shown: &Shown, style: Style, program: &str) -> String {
     let mut out = String::new();
     match shown {
         Shown::Started(answer) => started(&mut out, answer),
@@ -25,6 +25,7 @@ pub(super) fn answer(shown: &Shown, style: Style) -> String {
         Shown::Stopped(stopped) => stop(&mut out, stopped),
         Shown::Cleaned(cleaned) => clean(&mut out, cleaned),
         Shown::Server(answer) => super::servers::text(&mut out, answer, style),
+        Shown::Checked(findings) => checked(&mut out, findings, style, program),
         Shown::Version => push(&mut out, &format!("rcluster {}", env!("CARGO_PKG_VERSION"))),
     }
     out
@@ -462,6 +463,46 @@ fn clean(out: &mut String, cleaned: &Cleaned) {
     }
 }
 
+/// One line a check, and last how many came out how.
+fn checked(out: &mut String, findings: &[Finding], style: Style, program: &str) {
+    let width = findings.iter().map(|finding| finding.id.len()).max();
+    let width = width.unwrap_or(0);
+    for Finding {
+        id,
+        verdict,
+        message,
+        fix,
+    } in findings
+    {
+        let word = format!("{:<4}", verdict_word(*verdict));
+        let word = match verdict {
+            Verdict::Ok => style.good(&word),
+            Verdict::Warn => style.warn(&word),
+            Verdict::Fail => style.bad(&word),
+        };
+        let fix = fix.as_ref().map_or_else(String::new, |fix| {
+            style.dim(&format!("; fix: {}", super::with_program(fix, program)))
+        });
+        push(out, &format!("{word}  {id:<width$}  {message}{fix}"));
+    }
+    let count = |wanted| {
+        findings
+            .iter()
+            .filter(|finding| finding.verdict == wanted)
+            .count()
+    };
+    let (warned, failed) = (count(Verdict::Warn), count(Verdict::Fail));
+    push(
+        out,
+        &format!(
+            "{}, {} and {}",
+            counted(findings.len(), "check", "checks"),
+            counted(warned, "warning", "warnings"),
+            counted(failed, "failure", "failures")
+        ),
+    );
+}
+
 /// A failure: one sentence, its causes, what each node lacks, a hint.
 pub(super) fn failure(error: &Error, style: Style, program: &str) -> String {
     let mut out = String::new();
@@ -502,6 +543,15 @@ pub(super) fn word(state: State) -> &'static str {
         State::Forming => "forming",
         State::Unformed => "unformed",
         State::Stopped => "stopped",
+    }
+}
+
+/// The word for how a check came out.
+pub(super) fn verdict_word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Ok => "ok",
+        Verdict::Warn => "warn",
+        Verdict::Fail => "fail",
     }
 }
 

@@ -170,6 +170,8 @@ pub struct Binary {
     pub version: Version,
     /// Those of `cluster-port` and `proc-title-template` that it knows.
     pub accepts: BTreeSet<String>,
+    /// Whether its memory is jemalloc's, which has threads of its own.
+    pub jemalloc: bool,
 }
 
 impl Binary {
@@ -230,6 +232,7 @@ impl Binary {
             kind,
             version,
             accepts,
+            jemalloc: answer.contains("malloc=jemalloc"),
         })
     }
 
@@ -240,6 +243,27 @@ impl Binary {
             message: format!("{} cannot be used: {why}", self.path.display()),
             hint: "pass another server with --server".into(),
         })
+    }
+
+    /// How many threads one server has, and a child that saves: the table in `plan/limits.rs`.
+    pub fn tasks(&self) -> u64 {
+        let valkey_9 = self.kind == Kind::Valkey && self.version >= Version(9, 0, 0);
+        let own = if valkey_9 { 6 } else { Self::LEAST_TASKS - 1 };
+        let of_memory = if self.jemalloc { 3 } else { 0 };
+        own + of_memory + 1
+    }
+
+    /// The least of any server.
+    pub const LEAST_TASKS: u64 = 5;
+
+    /// The command-line client that belongs to this server: beside it, or on `PATH`.
+    pub fn client(&self) -> Option<PathBuf> {
+        let name = format!("{}-cli", self.kind);
+        let beside = self.path.with_file_name(&name);
+        if beside.is_file() {
+            return Some(beside);
+        }
+        which::which(&name).ok()
     }
 
     /// What it can do: by what it accepted, and by its version where no directive tells.
@@ -360,6 +384,7 @@ mod tests {
                 kind,
                 version,
                 accepts: accepts.iter().map(ToString::to_string).collect(),
+                jemalloc: true,
             }
             .capabilities()
         };

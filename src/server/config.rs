@@ -272,6 +272,7 @@ mod tests {
             kind: Kind::Redis,
             version: Version(7, 0, 15),
             accepts: accepts.iter().map(ToString::to_string).collect(),
+            jemalloc: true,
         }
         .capabilities()
     }

@@ -41,6 +41,9 @@ pub struct ServerInfo {
     /// Those of the directives that not every server knows which it knows.
     #[serde(default)]
     pub accepts: BTreeSet<String>,
+    /// Whether its memory is jemalloc's.
+    #[serde(default)]
+    pub jemalloc: bool,
 }
 
 /// One node.

@@ -69,7 +69,8 @@ impl DataNames {
 
 fn is_temporary_data(name: &str) -> bool {
     name.starts_with("temp-")
-        && [".rdb", ".aof", ".manifest"]
+        // `.incr`: the append-only file that a server begins; killed meanwhile, it leaves it so.
+        && [".rdb", ".aof", ".manifest", ".incr"]
             .iter()
             .any(|end| name.ends_with(end))
         || name.starts_with("temp_") && name.contains(".aof")
@@ -171,5 +172,36 @@ fn remove_if_empty(dir: &Dir, name: &str) -> io::Result<()> {
     match dir.rmdir(name) {
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
         other => other.map(drop),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_killed_while_it_wrote_leaves_is_known() {
+        let names = DataNames::of(&[]);
+        // Names of Redis 7.0's aof.c, replication.c and rdb.c.
+        for name in [
+            "temp-appendonly.aof.incr",
+            "temp-appendonly.aof.manifest",
+            "temp-rewriteaof-4711.aof",
+            "temp-rewriteaof-bg-4711.aof",
+            "appendonly.aof.1.base.rdb",
+            "appendonly.aof.1.incr.aof",
+        ] {
+            assert!(names.is_append_file(name), "{name}");
+        }
+        for name in [
+            "temp-4711.rdb",
+            "temp-1700000000.4711.rdb",
+            "nodes.conf.tmp-4711-1",
+        ] {
+            assert!(names.is_file(name), "{name}");
+        }
+        for name in ["incr", "temp-", "my.incr", "temp", "appendonly.aof"] {
+            assert!(!names.is_append_file(name), "{name}");
+        }
     }
 }

@@ -323,6 +323,49 @@ impl Dir {
     }
 }
 
+/// What a trial of a directory came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trial {
+    /// A file can be written and locked.
+    Fit,
+    /// A lock that is held does not keep others out.
+    LocksIdle,
+    /// The file system knows no files without a name, so that nothing was tried.
+    NotTried,
+}
+
+/// Writes `length` bytes to a file without a name in the directory `path`, and locks it twice.
+/// Nothing is left, whatever happens.
+pub fn try_out(path: &Path, length: u64) -> io::Result<Trial> {
+    let flags = OFlag::O_RDWR | OFlag::O_TMPFILE | OFlag::O_CLOEXEC;
+    let file = match open(path, flags, Mode::S_IRUSR | Mode::S_IWUSR) {
+        Ok(fd) => File::from(fd),
+        // By a file system, or by a kernel, that does not know the flag.
+        Err(nix::Error::EOPNOTSUPP | nix::Error::EISDIR | nix::Error::EINVAL) => {
+            return Ok(Trial::NotTried);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    // A quota is seen by nothing but its refusal, and some file systems tell only when synced.
+    let chunk = [0; 4096];
+    let mut left = length;
+    while left > 0 {
+        let part = left.min(chunk.len() as u64);
+        (&file).write_all(&chunk[..usize::try_from(part).unwrap_or_default()])?;
+        left -= part;
+    }
+    file.sync_data()?;
+    let second = File::options()
+        .write(true)
+        .open(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+    file.try_lock()?;
+    Ok(match second.try_lock() {
+        Err(std::fs::TryLockError::WouldBlock) => Trial::Fit,
+        Ok(()) => Trial::LocksIdle,
+        Err(std::fs::TryLockError::Error(error)) => return Err(error),
+    })
+}
+
 /// What an open file is.
 pub fn file_id(file: impl AsFd) -> io::Result<FileId> {
     Ok(FileId::of(&fstat(file.as_fd())?))
@@ -331,6 +374,15 @@ pub fn file_id(file: impl AsFd) -> io::Result<FileId> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_trial_leaves_nothing() {
+        let tmp = tempfile::tempdir().expect("tempdir");
+        let trial = try_out(tmp.path(), 10_000).expect("room");
+        assert!(matches!(trial, Trial::Fit | Trial::NotTried), "{trial:?}");
+        assert_eq!(std::fs::read_dir(tmp.path()).expect("listed").count(), 0);
+        assert!(try_out(&tmp.path().join("gone"), 1).is_err());
+    }
 
     #[test]
     fn links_are_not_followed() {

@@ -4,10 +4,13 @@
 //! ([`process`]), and that a file is reached below a held directory and never through a link
 //! ([`dir`]); which files may be deleted at all is decided in [`store`](crate::store).
 
+mod cgroup;
 pub mod dir;
 pub mod limits;
+pub mod mounts;
 pub mod process;
 pub mod sockets;
+pub mod surroundings;
 
 use std::io;
 

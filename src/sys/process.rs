@@ -263,6 +263,45 @@ pub fn working_below(dir: &Path) -> io::Result<Vec<(i32, String)>> {
     Ok(found)
 }
 
+/// A process whose title says that it is a node of a cluster of ours. A title proves nothing: it
+/// is for people to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Titled {
+    /// Its PID.
+    pub pid: i32,
+    /// `rcluster:default/1`.
+    pub title: String,
+    /// Its working directory, deleted or not.
+    pub dir: PathBuf,
+}
+
+/// Processes with a title that begins with `start` in one of its words, and whose working directory
+/// is gone. Only those that we may look at are seen.
+pub fn titled_without_dir(start: &str) -> io::Result<Vec<Titled>> {
+    let mut found = Vec::new();
+    for pid in all_pids()? {
+        let path = proc_path(pid);
+        let Ok(text) = fs::read(path.join("cmdline")) else {
+            continue;
+        };
+        let text = String::from_utf8_lossy(&text);
+        let title = text.split([' ', '\0']).find(|word| word.starts_with(start));
+        let Some((title, dir)) = title.zip(fs::read_link(path.join("cwd")).ok()) else {
+            continue;
+        };
+        // The link's text ends in ` (deleted)`, which a directory's name may too.
+        let gone = FileId::at(&path.join("cwd")).is_ok_and(|id| FileId::at(&dir).ok() != Some(id));
+        if gone && pid != own_pid() && Stat::read(pid).is_ok_and(|stat| !stat.ended()) {
+            found.push(Titled {
+                pid,
+                title: crate::cluster::printable(title, 80),
+                dir,
+            });
+        }
+    }
+    Ok(found)
+}
+
 /// The name of the program that `pid` runs, as `ps` shows it; `?` if it is gone.
 pub fn command_name(pid: i32) -> String {
     fs::read_to_string(proc_path(pid).join("comm")).map_or("?".to_owned(), |name| {

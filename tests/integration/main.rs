@@ -6,6 +6,7 @@
 mod clean;
 mod crash;
 mod create;
+mod doctor;
 mod json;
 mod layers;
 mod locks;
