@@ -8,6 +8,7 @@ mod access;
 mod fault;
 mod mismatch;
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -45,6 +46,7 @@ impl Contents {
 #[derive(Clone)]
 pub struct Connection {
     inner: MultiplexedConnection,
+    refusal: Arc<OnceLock<String>>,
 }
 
 impl std::fmt::Debug for Connection {
@@ -109,7 +111,10 @@ impl Connection {
         let inner = client
             .get_multiplexed_async_connection_with_config(&config)
             .await?;
-        let connection = Self { inner };
+        let connection = Self {
+            inner,
+            refusal: Arc::default(),
+        };
         if let Some(password) = &access.password {
             connection
                 .authenticate(access.user.as_deref(), password.expose_secret())
@@ -159,10 +164,24 @@ impl Connection {
                 answers.len()
             )));
         }
-        Ok(answers
+        let answers: Vec<Result<Reply, Fault>> = answers
             .into_iter()
             .map(|answer| answer.map_err(Fault::from).and_then(reply))
-            .collect())
+            .collect();
+        if let Some(Err(fault)) = answers
+            .iter()
+            .find(|answer| matches!(answer, Err(fault) if fault.is_refusal()))
+        {
+            // Only the first is kept.
+            self.refusal.set(fault.to_string()).ok();
+        }
+        Ok(answers)
+    }
+
+    /// The first command that was refused for want of rights, in the server's words. Whatever
+    /// waits for what that command was to do waits in vain.
+    pub fn refusal(&self) -> Option<&str> {
+        self.refusal.get().map(String::as_str)
     }
 
     async fn one(&self, command: Cmd) -> Result<Reply, Fault> {

@@ -204,8 +204,10 @@ fn password_file(option: &str, path: &Path) -> Result<SecretString> {
     } else {
         text_file(option, path)?
     };
-    let password = text.strip_suffix('\n').unwrap_or(&text);
-    let password = password.strip_suffix('\r').unwrap_or(password);
+    let password = ["\r\n", "\n"]
+        .iter()
+        .find_map(|line_break| text.strip_suffix(line_break))
+        .unwrap_or(&text);
     check_password(option, password)?;
     Ok(password.into())
 }

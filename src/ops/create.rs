@@ -168,12 +168,8 @@ async fn all_alone(fleet: &Fleet, looks: &[Result<View, String>]) -> Result<bool
     let mut problems = Vec::new();
     for (number, (name, view)) in fleet.names().into_iter().zip(&views).enumerate() {
         let contents = fleet.connection(number)?.contents(fleet.seven).await;
-        let contents = contents.map_err(|fault| {
-            failed(
-                "some nodes cannot be asked",
-                vec![fleet.problem(number, &fault)],
-            )
-        })?;
+        let contents = contents
+            .map_err(|fault| fleet.failure("some nodes cannot be asked", number, &fault))?;
         let strangers = view
             .nodes
             .iter()

@@ -311,17 +311,22 @@ impl Fleet {
         ended().count() > 0 && ended().all(|node| !node.spawned)
     }
 
-    /// Fails at once if any process has ended.
+    /// Fails at once if any process has ended, or if a node has refused a command for want of
+    /// rights: waiting cures neither.
     pub(super) fn refuse_dead_nodes(&mut self) -> Result<()> {
         let nodes: Vec<NodeProblem> = self.nodes.iter_mut().filter_map(Node::death).collect();
-        if nodes.is_empty() {
-            Ok(())
-        } else {
-            Err(Error::NodesDied {
+        if !nodes.is_empty() {
+            return Err(Error::NodesDied {
                 nodes,
                 left: String::new(),
-            })
+            });
         }
+        let refusals = self.nodes.iter().filter_map(|node| {
+            let message = node.connection.as_ref()?.refusal()?.to_owned();
+            let node = node.addr.to_string();
+            Some(Error::Refused { node, message })
+        });
+        refusals.take(1).try_for_each(Err)
     }
 
     /// Asks every node for what it sees.
@@ -402,6 +407,16 @@ impl Fleet {
                     vec![NodeProblem::new(name, "is not connected")],
                 )
             })
+    }
+
+    /// The error of work that failed on node `number`.
+    pub(super) fn failure(&self, what: &str, number: usize, fault: &Fault) -> Error {
+        let problem = self.problem(number, fault);
+        if fault.is_refusal() {
+            let NodeProblem { node, message, .. } = problem;
+            return Error::Refused { node, message };
+        }
+        failed(what, vec![problem])
     }
 
     /// A node's trouble, with its name.

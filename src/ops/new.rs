@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use secrecy::ExposeSecret as _;
 
@@ -18,6 +18,7 @@ use super::programs::Programs;
 use super::security::{credentials, no_random, refuse_exposure};
 use super::settle::Pace;
 use super::stop::end;
+use super::wait::Patience;
 use super::wish::{StartWish, ports_error};
 use crate::cluster::{NodeAddr, NodeId};
 use crate::error::{Error, Result};
@@ -26,10 +27,18 @@ use crate::server::{self, ACL_FILE, Capabilities, NodeConf, Ports, PortsWish, SO
 use crate::store::{Cluster, Journal, Lock, Manifest, NodeEntry, PortLock, ServerInfo, Work};
 use crate::sys;
 use crate::sys::dir::Dir;
+use crate::sys::process::working_below;
 use crate::sys::sockets::{self, DeadPort};
 
 /// How often `auto` tries other ports after some were stolen between test and bind.
 const PORT_TRIES: usize = 5;
+
+/// How long servers may take to end by themselves when what was made is removed: killed at once,
+/// Redis 6.2 leaves a fork behind that waits for it for 5 s.
+const UNMAKING: Duration = Duration::from_secs(2);
+
+/// How long what a killed server has forked may take to end, with next to nothing to write.
+const FORKS: Duration = Duration::from_secs(2);
 
 /// A cluster whose processes were made just now.
 pub(super) struct Made {
@@ -506,12 +515,23 @@ async fn unmake(context: &Context, cluster: &Cluster, lock: &Lock) -> Result<Vec
     Ok(left)
 }
 
+/// Waits a while for what servers have forked that were killed: it writes a snapshot to its end,
+/// into a directory that is to go.
+async fn wait_for_forks(cluster: &Cluster) {
+    let patience = Patience::new("forks to end", Instant::now(), FORKS);
+    let any = || working_below(cluster.path()).is_ok_and(|users| !users.is_empty());
+    while any() && !patience.is_over() {
+        patience.nap(Duration::from_millis(2)).await;
+    }
+}
+
 /// Ends the processes of a cluster that holds nothing, and removes its node directories.
 pub(super) async fn remove_nodes(cluster: &Cluster) -> Result<()> {
     let Some(manifest) = cluster.manifest()? else {
         return Ok(());
     };
     let fleet = Fleet::observe(cluster, &manifest)?;
-    end(fleet, Duration::ZERO).await?;
+    end(fleet, UNMAKING).await?;
+    wait_for_forks(cluster).await;
     remove_node_dirs(cluster, &manifest, &mut Vec::new())
 }

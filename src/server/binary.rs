@@ -11,6 +11,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use tokio::time::{Instant, timeout_at};
 
+use super::spawn::environment;
 use crate::cluster::printable;
 use crate::error::{Error, Result};
 
@@ -293,6 +294,9 @@ async fn ask(
     let ended = async {
         let mut child = Command::new(path)
             .arg(argument)
+            // Whatever it is, our secrets are none of its business.
+            .env_clear()
+            .envs(environment())
             .stdin(Stdio::piped())
             .stderr(Stdio::piped())
             .stdout(Stdio::piped())

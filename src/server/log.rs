@@ -37,6 +37,7 @@ pub fn fatal_line(log_end: &[u8]) -> Option<String> {
     let is_reason = |line: &&String| {
         [
             "Failed listening",
+            "Aborting",
             "Fatal",
             "Bad directive",
             "Unrecoverable",
@@ -44,8 +45,6 @@ pub fn fatal_line(log_end: &[u8]) -> Option<String> {
             "Can't open",
             "unix socket path",
             "Failed to load",
-            "aborting",
-            "Aborting",
         ]
         .iter()
         .any(|start| line.contains(start))
@@ -95,6 +94,8 @@ mod tests {
             fatal_line(acl).as_deref(),
             Some("Aborting Redis startup because of ACL errors: users.acl:1: Syntax error.")
         );
+        let users = b"1:M 1 Jan 2026 00:00:00.000 # Aborting Redis startup because of ACL errors: WARNING: Duplicate user 'a' found on line 5.\n\n";
+        assert!(fatal_line(users).is_some_and(|line| line.starts_with("Aborting Redis startup")));
         assert_eq!(fatal_line(b""), None);
     }
 

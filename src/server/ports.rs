@@ -305,7 +305,8 @@ fn auto_both(wish: &PortsWish, count: u16, bus: PortChoice) -> Result<(Block, Bl
                 Block::new(client.first.checked_add(BUS_OFFSET)?, count)?,
             ))
         };
-        return places(wish, count, count)
+        let end = lowest_ephemeral(wish).saturating_sub(BUS_OFFSET);
+        return spread(LOWEST, end, count, count, wish.random)
             .filter_map(both)
             .filter(|(_, bus)| !bus.overlaps(&wish.ephemeral))
             .chain(places_inside(wish, count).filter_map(both))
@@ -335,12 +336,12 @@ fn auto_both(wish: &PortsWish, count: u16, bus: PortChoice) -> Result<(Block, Bl
 
 /// Blocks below the kernel's range, from a random one on, `step` apart.
 fn places(wish: &PortsWish, count: u16, step: u16) -> impl Iterator<Item = Block> + use<> {
-    let end = if *wish.ephemeral.start() > LOWEST {
-        *wish.ephemeral.start()
-    } else {
-        LOWEST
-    };
-    spread(LOWEST, end, count, step, wish.random)
+    spread(LOWEST, lowest_ephemeral(wish), count, step, wish.random)
+}
+
+/// Where the kernel's range begins, as far as `auto` is concerned.
+fn lowest_ephemeral(wish: &PortsWish) -> u16 {
+    LOWEST.max(*wish.ephemeral.start())
 }
 
 /// Blocks anywhere, for machines whose kernel takes everything.
@@ -456,6 +457,20 @@ mod tests {
             if !cluster_port {
                 assert_eq!(ports.bus, ports.client + 10000);
             }
+        }
+    }
+
+    #[test]
+    fn a_small_cluster_whose_bus_ports_are_10000_above_finds_room_wherever_it_begins_to_look() {
+        for random in (0..22_768).step_by(371) {
+            let ports = reserve(&PortsWish {
+                nodes: 2,
+                cluster_port: false,
+                random,
+                ..wish("auto", "auto")
+            })
+            .expect("free");
+            assert!(ports.client < 22_767 && ports.note.is_none(), "{ports:?}");
         }
     }
 

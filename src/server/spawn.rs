@@ -21,6 +21,12 @@ const ENVIRONMENT: [&str; 8] = [
     "MALLOC_CONF",
 ];
 
+/// The part of our environment that servers get.
+pub(super) fn environment() -> impl Iterator<Item = (&'static str, OsString)> {
+    let names = ENVIRONMENT.iter();
+    names.filter_map(|name| Some((*name, std::env::var_os(name)?)))
+}
+
 /// A server that we spawned and have not let go.
 ///
 /// It leads its own process group, so that Ctrl-C in our terminal reaches only us, and it is not
@@ -46,11 +52,7 @@ pub fn spawn(
         .args(arguments)
         .current_dir(dir)
         .env_clear()
-        .envs(
-            ENVIRONMENT
-                .iter()
-                .filter_map(|name| Some((name, std::env::var_os(name)?))),
-        )
+        .envs(environment())
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log.try_clone()?)

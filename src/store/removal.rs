@@ -61,7 +61,10 @@ impl DataNames {
 
     /// Whether a server writes a file of this name into its append-only directory (7.0 and newer).
     fn is_append_file(&self, name: &str) -> bool {
-        name.strip_prefix(self.append_file.as_str())
+        // The one of a server whose first snapshot is not finished is "temp-appendonly.aof.incr".
+        let finished = name.strip_prefix("temp-").unwrap_or(name);
+        finished
+            .strip_prefix(self.append_file.as_str())
             .is_some_and(|rest| rest.starts_with('.'))
             || is_temporary_data(name)
     }

@@ -220,7 +220,7 @@ fn gated(sandbox: &Sandbox) -> String {
     sandbox.script(
         "gated-server",
         &format!(
-            "[ \"$1\" = --version ] && exec redis-server --version\n\
+            "[ \"$1\" = redis.conf ] || exec redis-server \"$@\"\n\
              trap '' HUP\n\
              while [ ! -e '{}' ]; do kill -STOP $$; done\n\
              exec redis-server \"$@\"",

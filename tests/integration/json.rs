@@ -29,6 +29,9 @@ fn assert_form(document: &Value) {
         "changed",
         "elapsed_ms",
         "server",
+        "tls",
+        "user",
+        "password_file",
         "primaries",
         "replicas",
         "slots_assigned",
@@ -73,6 +76,15 @@ fn assert_form(document: &Value) {
             .is_some_and(|path| path.starts_with('/')),
         "{server}"
     );
+    let tls = &document["tls"];
+    assert_eq!(keys(tls), BTreeSet::from(["enabled", "ca", "plain_port"]));
+    assert_eq!(
+        (&tls["enabled"], &tls["plain_port"]),
+        (&false.into(), &true.into())
+    );
+    assert!(
+        tls["ca"].is_null() && document["user"].is_null() && document["password_file"].is_null()
+    );
     let problems = document["problems"].as_array().expect("problems");
     assert!(problems.iter().all(Value::is_string), "{document}");
     for (number, node) in nodes(document).iter().enumerate() {
@@ -88,6 +100,9 @@ fn assert_form_of_node(node: &Value) {
         "host",
         "port",
         "bus_port",
+        "tls_port",
+        "unix_socket",
+        "server",
         "pid",
         "process",
         "role",
@@ -107,6 +122,11 @@ fn assert_form_of_node(node: &Value) {
     assert!(is_id(&node["id"]), "{node}");
     assert_eq!(node["host"], "127.0.0.1");
     assert!(node["port"].is_u64() && node["bus_port"].is_u64(), "{node}");
+    assert!(
+        node["tls_port"].is_null() && node["unix_socket"].is_null(),
+        "{node}"
+    );
+    assert_eq!(keys(&node["server"]), BTreeSet::from(["kind", "version"]));
     let running = node["process"] == "running";
     assert!(running || one_of(&node["process"], &["dead", "hung", "foreign", "unknown"]));
     assert_eq!(node["pid"].is_u64(), running, "{node}");

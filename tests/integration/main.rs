@@ -3,6 +3,7 @@
 //! Every test has a [`Sandbox`](sandbox::Sandbox): its own home, its own ports, its own processes.
 //! `RCLUSTER_TEST_SERVER=/path/to/server` runs them on another server than the one on `PATH`.
 
+mod auth;
 mod clean;
 mod crash;
 mod create;

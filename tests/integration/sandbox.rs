@@ -46,6 +46,7 @@ impl Sandbox {
             "RCLUSTER_NAME",
             "RCLUSTER_HOME",
             "RCLUSTER_SERVER",
+            "RCLUSTER_PASSWORD",
             "NO_COLOR",
             "XDG_STATE_HOME",
         ] {
@@ -81,6 +82,29 @@ impl Sandbox {
         let ran = self.run(line);
         assert_eq!(ran.code, Some(code), "{ran}");
         ran
+    }
+
+    /// Runs the program with arguments that may have spaces in them.
+    #[must_use = "look at the code or at the output"]
+    pub(crate) fn run_words(&self, arguments: &[&str]) -> Ran {
+        Ran::of(self.command(arguments), &format!("{arguments:?}"))
+    }
+
+    /// Writes a file of the test's own, outside of the home, and returns its path.
+    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+        let path = self.path().join(name);
+        fs::write(&path, content).expect("written");
+        path.to_str().expect("UTF-8").to_owned()
+    }
+
+    /// That nothing is in the home, and nothing runs.
+    pub(crate) fn assert_untouched(&self, ran: &Ran) {
+        assert_eq!(self.survivors(), BTreeMap::new(), "something runs: {ran}");
+        assert_eq!(
+            self.files(),
+            Vec::<PathBuf>::new(),
+            "something was made: {ran}"
+        );
     }
 
     /// Runs the program in the background.
@@ -229,6 +253,11 @@ impl Running {
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Whether it has not ended yet.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_none()
     }
 
     /// Waits for its end.

@@ -58,8 +58,6 @@ fn words_and_numbers_that_make_no_sense_are_refused() {
         "up --bus-port 65531",
         "up --port 12000 --bus-port 12003",
         "up --bind localhost",
-        "up --bind 0.0.0.0",
-        "up --bind ::",
         "up --bind 192.0.2.1",
         "up --timeout 5",
         "up --timeout soon",
@@ -78,7 +76,7 @@ fn words_and_numbers_that_make_no_sense_are_refused() {
     }
     for verb in ["start", "up"] {
         refused(&sandbox, &[verb, "--primaries", "0"]);
-        refused(&sandbox, &[verb, "--bind", "0.0.0.0"]);
+        refused(&sandbox, &[verb, "--bind", "192.0.2.1"]);
     }
 }
 
@@ -206,7 +204,7 @@ fn bad_input_leaves_a_cluster_that_exists_alone() {
     for line in [
         "up --primaries 0",
         "start --set requirepass=hunter2",
-        "up --bind 0.0.0.0",
+        "up --bind 224.0.0.1",
         "stop --grace x",
     ] {
         sandbox.fails(line, 2);
