@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use tokio::time::timeout;
 
 use super::context::Context;
 use super::fleet::{Fleet, failed};
@@ -23,6 +24,9 @@ const OFFSET_PATIENCE: Duration = Duration::from_millis(100);
 
 /// How long a replica may take to get an offset, once asked, before its link is made anew.
 const LINK_PATIENCE: Duration = Duration::from_millis(20);
+
+/// How long a request for acknowledgements is waited for.
+const ACK_LIMIT: Duration = Duration::from_millis(2);
 
 /// How the last stretch may be gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -209,22 +213,6 @@ impl Fleet {
             if behind.is_empty() {
                 return Ok(());
             }
-            if asked.is_none_or(|at| at.elapsed() > OFFSET_PATIENCE) {
-                let is_primary: Vec<bool> = states
-                    .iter()
-                    .map(|state| state.as_ref().is_ok_and(|state| !state.replica))
-                    .collect();
-                // One that has become a replica since refuses; the next look sees it.
-                let ask = async |number: usize, node: &Connection| {
-                    if is_primary.get(number) == Some(&true) {
-                        node.request_acks().await.or(Ok(()))
-                    } else {
-                        Ok(())
-                    }
-                };
-                self.each("WAIT was refused", ask).await?;
-                asked = Some(Instant::now());
-            }
             if matches!(pace, Pace::Fresh { .. }) && linked.elapsed() > link_patience {
                 let is_behind: Vec<bool> = states
                     .iter()
@@ -241,6 +229,26 @@ impl Fleet {
                 self.each("CLIENT KILL was refused", relink).await?;
                 context.reached("links of replicas without an offset are made anew");
                 linked = Instant::now();
+            }
+            if asked.is_none_or(|at| at.elapsed() > OFFSET_PATIENCE) {
+                let is_primary: Vec<bool> = states
+                    .iter()
+                    .map(|state| state.as_ref().is_ok_and(|state| !state.replica))
+                    .collect();
+                // One that has become a replica since refuses; the next look sees it.
+                let ask = async |number: usize, node: &Connection| {
+                    if is_primary.get(number) == Some(&true) {
+                        node.request_acks().await.or(Ok(()))
+                    } else {
+                        Ok(())
+                    }
+                };
+                // The request is on its way at once, but its answer comes with the end of a timeout,
+                // which a server notices when anything else happens to it, our next look say.
+                if let Ok(asked) = timeout(ACK_LIMIT, self.each("WAIT was refused", ask)).await {
+                    asked?;
+                }
+                asked = Some(Instant::now());
             }
             self.refuse_dead_nodes()?;
             patience.pause(self.pause(), || behind).await?;
