@@ -345,6 +345,11 @@ impl Connection {
         self.one(words("WAIT 1000 1")).await.map(drop)
     }
 
+    /// `CLIENT KILL TYPE master`: a replica's link to its primary, which it makes anew at once.
+    pub async fn drop_link_to_primary(&self) -> Result<(), Fault> {
+        self.one(words("CLIENT KILL TYPE master")).await.map(drop)
+    }
+
     /// Publishes nothing to nobody: the message crosses the bus, and its header tells every node
     /// our replication offset.
     pub async fn publish_header(&self, channel: &str) -> Result<(), Fault> {

@@ -1,6 +1,6 @@
 //! Forming a cluster by commands, from nodes that were started before.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::context::Context;
 use super::fleet::{Fleet, failed};
@@ -19,6 +19,9 @@ use crate::store::{Cluster, Journal, Manifest, Work};
 
 /// How often half-formed nodes are looked at anew.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// How long the news of a takeover may take over the links that stand, before it is sent anew.
+const NEWS_PATIENCE: Duration = Duration::from_millis(15);
 
 /// Makes a cluster of nodes that run, hold nothing and know only themselves.
 pub(super) async fn form(
@@ -189,7 +192,9 @@ async fn run(fleet: &Fleet, steps: &[Step], ids: &[NodeId]) -> Result<()> {
         .await
 }
 
-/// Makes `node` a replica of `primary` as soon as it has heard of it. Only if it holds nothing.
+/// Makes `node` a replica of `primary` as soon as it has heard of it, and of it as a primary: one
+/// that has just taken over tells only those to whom it had a link then, and the others learn of it
+/// by a ping, up to a second later. Only if `node` holds nothing.
 async fn replicate(
     context: &Context,
     fleet: &mut Fleet,
@@ -202,6 +207,7 @@ async fn replicate(
         return Ok(());
     };
     let connection = fleet.connection(node)?.clone();
+    let mut told = Instant::now();
     loop {
         // Read right before the step: who becomes a replica forgets what it holds.
         let contents = connection.contents(fleet.seven).await;
@@ -215,14 +221,34 @@ async fn replicate(
         }
         match connection.replicate(id).await {
             Ok(()) => return Ok(()),
-            Err(fault @ Fault::Server { .. }) if fault.to_string().contains("Unknown node") => {
+            Err(fault @ Fault::Server { .. }) if is_behind(&fault) => {
                 fleet.refuse_dead_nodes()?;
+                if told.elapsed() > NEWS_PATIENCE
+                    && fault.to_string().contains(NOT_A_PRIMARY)
+                    && let Some(addr) = fleet.nodes.get(node).map(|node| node.addr)
+                {
+                    let sent = fleet.connection(primary)?.meet(&[addr]).await;
+                    sent.map_err(|fault| {
+                        failed("MEET was refused", vec![fleet.problem(primary, &fault)])
+                    })?;
+                    fleet.tick_once().await?;
+                    told = Instant::now();
+                }
                 let problem = || vec![fleet.problem(node, &fault)];
                 patience.pause(Duration::from_millis(1), problem).await?;
             }
             Err(fault) => return Err(failed("a node refused", vec![fleet.problem(node, &fault)])),
         }
     }
+}
+
+/// What `CLUSTER REPLICATE` of a node says that is known as a replica.
+const NOT_A_PRIMARY: &str = "I can only replicate a master";
+
+/// Whether a refusal of `CLUSTER REPLICATE` comes of news that have not arrived yet.
+fn is_behind(fault: &Fault) -> bool {
+    let words = fault.to_string();
+    words.contains("Unknown node") || words.contains(NOT_A_PRIMARY)
 }
 
 /// Has each acting owner tell its successor which slots it has: the packet that ends a handshake

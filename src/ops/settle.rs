@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use tokio::time::timeout;
 
 use super::context::Context;
 use super::fleet::{Fleet, failed};
@@ -20,6 +21,12 @@ const REPLICA_COUNT: Duration = Duration::from_secs(2);
 
 /// How long a request may take to reach the replicas before another is sent.
 const OFFSET_PATIENCE: Duration = Duration::from_millis(100);
+
+/// How long a replica may take to get an offset, once asked, before its link is made anew.
+const LINK_PATIENCE: Duration = Duration::from_millis(20);
+
+/// How long a request for acknowledgements is waited for.
+const ACK_LIMIT: Duration = Duration::from_millis(2);
 
 /// How the last stretch may be gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +68,7 @@ pub(super) async fn settle(
     let replicas = manifest.spec.primaries * manifest.spec.replicas;
     fleet.wait_for_sync(context, replicas).await?;
     context.reached("every replica is in sync");
-    fleet.raise_offsets(context).await?;
+    fleet.raise_offsets(context, pace).await?;
     context.reached("every replica has an offset");
     fleet.wait_until_ok(context).await?;
     context.reached("every node says ok");
@@ -182,9 +189,17 @@ impl Fleet {
 
     /// Waits until every replica's offset is above 0: only then `CLUSTER SLOTS` may list it
     /// (`isReplicaAvailable`). By itself that takes until the primary's first ping, up to 10 s.
-    async fn raise_offsets(&mut self, context: &Context) -> Result<()> {
+    ///
+    /// A primary that has sent its snapshot from a child sends nothing more until the replica
+    /// acknowledges it, and a replica of an empty one does so before the primary has seen the child
+    /// end: then the acknowledgement is lost, and the next comes a second later
+    /// (`replicationCron`). A link that is made anew goes on where it was, without a snapshot.
+    async fn raise_offsets(&mut self, context: &Context, pace: &Pace) -> Result<()> {
         let patience = context.patience("the replicas to get an offset");
         let mut asked: Option<Instant> = None;
+        let mut linked = Instant::now();
+        // The more nodes there are, the longer each may have to wait for its turn.
+        let link_patience = LINK_PATIENCE.max(self.pause() * 20);
         loop {
             let states = self.replications().await;
             let is_behind = |state: &Replication| state.replica && state.offset == 0;
@@ -195,6 +210,23 @@ impl Fleet {
                 .collect();
             if behind.is_empty() {
                 return Ok(());
+            }
+            if matches!(pace, Pace::Fresh { .. }) && linked.elapsed() > link_patience {
+                let is_behind: Vec<bool> = states
+                    .iter()
+                    .map(|state| state.as_ref().is_ok_and(is_behind))
+                    .collect();
+                // Whether that is refused or not, the acknowledgement comes.
+                let relink = async |number: usize, node: &Connection| {
+                    if is_behind.get(number) == Some(&true) {
+                        node.drop_link_to_primary().await.or(Ok(()))
+                    } else {
+                        Ok(())
+                    }
+                };
+                self.each("CLIENT KILL was refused", relink).await?;
+                context.reached("links of replicas without an offset are made anew");
+                linked = Instant::now();
             }
             if asked.is_none_or(|at| at.elapsed() > OFFSET_PATIENCE) {
                 let is_primary: Vec<bool> = states
@@ -209,7 +241,11 @@ impl Fleet {
                         Ok(())
                     }
                 };
-                self.each("WAIT was refused", ask).await?;
+                // The request is on its way at once, but its answer comes with the end of a timeout,
+                // which a server notices when anything else happens to it, our next look say.
+                if let Ok(asked) = timeout(ACK_LIMIT, self.each("WAIT was refused", ask)).await {
+                    asked?;
+                }
                 asked = Some(Instant::now());
             }
             self.refuse_dead_nodes()?;

@@ -22,6 +22,10 @@ const NEAR_OFFSET: u16 = 1_000;
 /// The lowest port that `auto` takes.
 const LOWEST: u16 = 10_000;
 
+/// The lowest port that `auto` takes where the kernel's range leaves no room: the first that needs
+/// no privilege.
+const LOWEST_INSIDE: u16 = 1024;
+
 /// How many places `auto` looks at.
 const TRIES: u16 = 300;
 
@@ -298,18 +302,20 @@ fn auto_both(wish: &PortsWish, count: u16, bus: PortChoice) -> Result<(Block, Bl
             })?;
             return Ok((client, explicit_bus(wish, client, base)?));
         }
-        // The bus must stay below the kernel's range: with the usual one, client ports up to 22767.
         let both = |client: Block| {
             Some((
                 client,
                 Block::new(client.first.checked_add(BUS_OFFSET)?, count)?,
             ))
         };
-        let end = lowest_ephemeral(wish).saturating_sub(BUS_OFFSET);
-        return spread(LOWEST, end, count, count, wish.random)
-            .filter_map(both)
-            .filter(|(_, bus)| !bus.overlaps(&wish.ephemeral))
-            .chain(places_inside(wish, count).filter_map(both))
+        // Only where the bus has room too: a look at a place without it would be a try for nothing.
+        let with_room_for_bus = |low: u16, end: u16| {
+            let end = end.saturating_sub(BUS_OFFSET);
+            spread(low, end, count, count, wish.random).filter_map(both)
+        };
+        // The bus must stay below the kernel's range: with the usual one, client ports up to 22767.
+        return with_room_for_bus(LOWEST, *wish.ephemeral.start())
+            .chain(with_room_for_bus(LOWEST_INSIDE, u16::MAX))
             .find(|(client, bus)| is_free(wish, *client) && is_free(wish, *bus))
             .ok_or_else(nothing_free);
     }
@@ -336,17 +342,13 @@ fn auto_both(wish: &PortsWish, count: u16, bus: PortChoice) -> Result<(Block, Bl
 
 /// Blocks below the kernel's range, from a random one on, `step` apart.
 fn places(wish: &PortsWish, count: u16, step: u16) -> impl Iterator<Item = Block> + use<> {
-    spread(LOWEST, lowest_ephemeral(wish), count, step, wish.random)
-}
-
-/// Where the kernel's range begins, as far as `auto` is concerned.
-fn lowest_ephemeral(wish: &PortsWish) -> u16 {
-    LOWEST.max(*wish.ephemeral.start())
+    let end = LOWEST.max(*wish.ephemeral.start());
+    spread(LOWEST, end, count, step, wish.random)
 }
 
 /// Blocks anywhere, for machines whose kernel takes everything.
 fn places_inside(wish: &PortsWish, count: u16) -> impl Iterator<Item = Block> + use<> {
-    spread(1024, u16::MAX, count, count, wish.random)
+    spread(LOWEST_INSIDE, u16::MAX, count, count, wish.random)
 }
 
 fn spread(
@@ -461,16 +463,19 @@ mod tests {
     }
 
     #[test]
-    fn a_small_cluster_whose_bus_ports_are_10000_above_finds_room_wherever_it_begins_to_look() {
-        for random in (0..22_768).step_by(371) {
-            let ports = reserve(&PortsWish {
-                nodes: 2,
-                cluster_port: false,
-                random,
-                ..wish("auto", "auto")
-            })
-            .expect("free");
-            assert!(ports.client < 22_767 && ports.note.is_none(), "{ports:?}");
+    fn a_server_with_a_fixed_bus_port_finds_room_wherever_the_look_begins() {
+        for nodes in [1, 6, 60] {
+            for random in (0..30_000).step_by(997) {
+                let ports = reserve(&PortsWish {
+                    nodes,
+                    cluster_port: false,
+                    random,
+                    ..wish("auto", "auto")
+                })
+                .unwrap_or_else(|error| panic!("{nodes} nodes, from {random} on: {error:?}"));
+                assert_eq!(ports.bus, ports.client + 10000);
+                assert!(ports.note.is_none(), "{nodes} nodes, {random}: {ports:?}");
+            }
         }
     }
 

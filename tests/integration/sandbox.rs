@@ -509,6 +509,13 @@ pub(crate) fn redis(port: u64, arguments: &[&str]) -> String {
     }
 }
 
+/// Whether the server of a document is older than 7.0, the version that `cluster-port`,
+/// `proc-title-template` and the directory of append-only files came with.
+pub(crate) fn is_before_seven(document: &Value) -> bool {
+    let version = document["server"]["version"].as_str().expect("a version");
+    document["server"]["kind"] == "redis" && version.starts_with("6.")
+}
+
 /// The nodes of a status document.
 pub(crate) fn nodes(status: &Value) -> &[Value] {
     status["nodes"].as_array().expect("nodes").as_slice()

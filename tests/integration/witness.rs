@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::net::{IpAddr, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -252,9 +252,18 @@ pub(crate) fn ports(document: &Value) -> Vec<u64> {
     nodes(document).iter().map(port).collect()
 }
 
+/// The stock tool that belongs to the server under test; where none lies beside it, the one on `PATH`.
+fn cli() -> PathBuf {
+    let server = std::env::var_os("RCLUSTER_TEST_SERVER").map(PathBuf::from);
+    let beside =
+        |name: &&str| Some(server.as_ref()?.parent()?.join(name)).filter(|cli| cli.is_file());
+    let mut names = ["valkey-cli", "redis-cli"].iter();
+    names.find_map(beside).unwrap_or_else(|| "redis-cli".into())
+}
+
 /// Runs stock redis-cli with `arguments`, `input` as if typed, and returns what it printed.
 pub(crate) fn redis_cli(arguments: &[&str], input: &str) -> String {
-    let mut child = Command::new("redis-cli")
+    let mut child = Command::new(cli())
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
