@@ -28,8 +28,8 @@ use crate::sys::{self, limits::existing, mounts::file_system, surroundings::surr
 /// The longest name of a Unix socket, `sun_path` without its last zero.
 const LONGEST_SOCKET: usize = 107;
 
-/// The longest name of a file in a node's directory below that of its cluster.
-const DEEPEST: &str = "nodes/65535/redis.sock";
+/// The longest name of a node's directory below that of its cluster.
+const DEEPEST: &str = "nodes/65535";
 
 /// File systems that are not on this machine: servers wait for them with every write to disk.
 const REMOTE: [&str; 9] = [
@@ -220,7 +220,7 @@ fn trial(place: &Path, length: u64) -> Option<Finding> {
 
 fn path_length(home: &Path, name: &ClusterName) -> Finding {
     const ID: &str = "home_path";
-    let longest = home.join(name.as_str()).join(DEEPEST);
+    let longest = home.join(name.as_str()).join(DEEPEST).join(server::SOCKET);
     let length = longest.as_os_str().as_bytes().len();
     let text = format!("a socket in a node's directory would have a name of {length} bytes");
     if length <= LONGEST_SOCKET {
@@ -229,9 +229,9 @@ fn path_length(home: &Path, name: &ClusterName) -> Finding {
     let rest = length - home.as_os_str().as_bytes().len();
     Finding::warn(
         ID,
-        format!("{text}, and {LONGEST_SOCKET} is the most: Unix sockets will not work there"),
+        format!("{text}, and {LONGEST_SOCKET} is the most: --unix-socket will not work there"),
         format!(
-            "choose a --home of at most {} bytes if you want Unix sockets",
+            "choose a --home of at most {} bytes if you want --unix-socket",
             LONGEST_SOCKET.saturating_sub(rest)
         ),
     )

@@ -1,8 +1,8 @@
 //! Whether a machine has room for the nodes of a cluster: what they need, what there is, and what
 //! follows from it.
 //!
-//! The needs are measured (`up` of 3 + 3 and 30 + 30 nodes, 2 cores; what is refused here did
-//! fail there, and what is not refused did not):
+//! The needs are a little above what was taken by `up` of 3 + 3 and 30 + 30 nodes (2 cores). Of
+//! threads, open files and disk, less was tried too: servers died, or the cluster never got ready.
 //!
 //! | server | threads | at most at once, 6 nodes | own memory, 6 / 60 nodes | open files, 6 / 60 | disk, 6 / 60 |
 //! |---|---|---|---|---|---|

@@ -260,11 +260,8 @@ fn a_cluster_that_runs_needs_no_room_and_one_that_stopped_does() {
 
 #[test]
 fn too_few_processes_are_refused_before_anything_is_touched() {
-    // A server that is never started; its version is asked for by a user who may not look into the
-    // directories of this one.
     let sandbox = Sandbox::new();
-    let version = "Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64 build=0";
-    let server = sandbox.script("redis-server", &format!("echo '{version}'"));
+    // Another user may not look into the directories of this one.
     let program = sandbox.path().join("rcluster");
     let copied = Command::new("cp")
         .arg(env!("CARGO_BIN_EXE_rcluster"))
@@ -293,22 +290,19 @@ fn too_few_processes_are_refused_before_anything_is_touched() {
             .args(&wrapper[1..])
             .arg(&program)
             .args(line.split(' '))
-            .args(["--json", "--server", &server])
+            .arg("--json")
             .current_dir(sandbox.path())
+            .env_remove("RCLUSTER_SERVER")
+            .env_remove("RCLUSTER_NAME")
             .env("RCLUSTER_HOME", sandbox.home())
             .stdin(Stdio::null());
         Ran::of(command, line)
     };
     let ran = run("up --port auto");
-    let needed = if is_root() {
-        "6 nodes need 48"
-    } else {
-        "6 nodes need"
-    };
     refused(
         &sandbox,
         &ran,
-        &[needed, "threads", "(10)", "ulimit -u", "LimitNPROC"],
+        &["6 nodes need", "threads", "(10)", "ulimit -u", "LimitNPROC"],
     );
     assert!(!sandbox.home().exists(), "not even the home");
     doctor_says(&run("doctor"), "pids", "fail", &["(10)", "ulimit -u"]);
@@ -480,14 +474,12 @@ fn clusters_with_problems_are_told_and_left_alone() {
     doctor_says(&ran, "clusters", "ok", &["there is 1"]);
 
     let journal = sandbox.cluster().join("journal.json");
-    let text =
-        r#"{"verb":"up","work":"restarting","restore":{"hz":"10"},"nodes":[],"phantoms":[]}"#;
+    let text = r#"{"verb":"up","work":"restarting","restore":{},"nodes":[],"phantoms":[]}"#;
     fs::write(&journal, text).expect("written");
     let ran = sandbox.run("doctor --json");
     let words = [
         "cluster \\\"default\\\"",
         "`up` is at work, or was interrupted",
-        "hz",
         "status",
     ];
     doctor_says(&ran, "clusters", "warn", &words);
