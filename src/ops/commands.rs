@@ -225,7 +225,7 @@ async fn replicate(
                 fleet.refuse_dead_nodes()?;
                 if told.elapsed() > NEWS_PATIENCE
                     && fault.to_string().contains(NOT_A_PRIMARY)
-                    && let Some(addr) = fleet.nodes.get(node).map(|node| node.addr)
+                    && let Some(addr) = fleet.nodes.get(node).map(|node| node.known_as)
                 {
                     let sent = fleet.connection(primary)?.meet(&[addr]).await;
                     sent.map_err(|fault| {
@@ -242,8 +242,9 @@ async fn replicate(
     }
 }
 
-/// What `CLUSTER REPLICATE` of a node says that is known as a replica.
-const NOT_A_PRIMARY: &str = "I can only replicate a master";
+/// What `CLUSTER REPLICATE` of a node says that is known as a replica: to Redis the others are
+/// masters, to Valkey primaries.
+const NOT_A_PRIMARY: &str = "I can only replicate a ";
 
 /// Whether a refusal of `CLUSTER REPLICATE` comes of news that have not arrived yet.
 fn is_behind(fault: &Fault) -> bool {
