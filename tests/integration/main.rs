@@ -16,6 +16,7 @@ mod sandbox;
 mod start;
 mod status;
 mod stop;
+mod tls;
 mod tutorial;
 mod up;
 mod usage;
