@@ -19,6 +19,9 @@ use crate::store::Journal;
 /// How long a node may take to answer before it is called hung.
 const PATIENCE: Duration = Duration::from_millis(600);
 
+/// How long it may take to find out that one does not answer because it speaks no TLS.
+const EXPLANATION: Duration = Duration::from_millis(350);
+
 /// Looks at the cluster.
 pub async fn status(context: &Context) -> Result<Answer> {
     let cluster = context
@@ -102,7 +105,7 @@ async fn look(
         }
         Life::Process(_) | Life::Child(_) => {}
     }
-    let looked = tokio::time::timeout(PATIENCE, async {
+    let looked = tokio::time::timeout(PATIENCE + EXPLANATION, async {
         node.connect(access, PATIENCE).await?;
         match &node.connection {
             Some(connection) => connection.view(seven).await,

@@ -18,6 +18,7 @@ mod servers;
 mod start;
 mod status;
 mod stop;
+mod tls;
 mod tutorial;
 mod up;
 mod usage;
