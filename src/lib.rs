@@ -16,6 +16,7 @@
 //! client/     the only door to the `redis` crate: one method a command
 //! server/     one server process: the program, its configuration, its ports, its spawn; and
 //!             programs of the user's that get a server: pip, uv, make
+//! settings/   files of settings, and where each value came from
 //! store/      clusters on disk: home, manifest, lock, journal, what may be deleted
 //! sys/        the only door to the kernel: pidfds, signals, limits, files below a held directory
 //! plan/       pure: shape, layout, the steps of forming, seeded nodes.conf, the meaning of ready
@@ -24,11 +25,12 @@
 //! event       what happens while work is done: sent by ops, shown by report
 //! ```
 //!
-//! Imports point down and never sideways among client, server and store; cli knows the types of
-//! plan and store that arguments are read into, report those of ops that it shows, and ops knows
-//! neither. Each outside crate has one door: `redis` and `rustls` in client, `nix` and `rustix` in
-//! sys, `which`, `rcgen` and `sha2` in server, `clap` in cli, `indicatif` in report; `serde_json`
-//! has two, store and report. `tests/integration/layers.rs` reads `src/` and holds this.
+//! Imports point down and never sideways among client, server, settings and store; cli knows the
+//! types of plan and store that arguments are read into, report those of ops that it shows, and ops
+//! knows neither. Each outside crate has one door: `redis` and `rustls` in client, `nix` and
+//! `rustix` in sys, `which`, `rcgen` and `sha2` in server, `toml` in settings, `clap` in cli,
+//! `indicatif` in report; `serde_json` has two, store and report. `tests/integration/layers.rs`
+//! reads `src/` and holds this.
 //!
 //! # The way of `rcluster up`
 //!
@@ -49,6 +51,16 @@
 //! with us, even by `kill -9`) in a directory of its own ([`store::Staging`]), compares what came
 //! out with the pinned digests ([`server::PACKAGES`]), tries it, and puts it in place by one rename.
 //! Every verb that needs a server asks `Context::find_server` (`ops/servers/resolve.rs`).
+//!
+//! # The way of a value of `rcluster.toml`
+//!
+//! [`cli::CommandLine`] (what is typed) → [`settings::sources`] and [`settings::read`] (files, with
+//! lines) → arguments of the options of the same names, put before those that are typed, but for
+//! what is said more strongly (`cli/line.rs`) → [`cli::Cli`], read by clap as if all had been typed,
+//! and a [`settings::Setting`] with its origin for each value. Which keys there are and what they
+//! look like follows from clap's own description of the options (`cli/keys.rs`): a new option is a
+//! key without another line of code. A complaint about an option that a file gave is told with the
+//! file's line (`commands/config.rs`).
 //!
 //! # Why it is fast
 //!
@@ -85,6 +97,7 @@ pub mod ops;
 pub mod plan;
 pub mod report;
 pub mod server;
+pub mod settings;
 pub mod store;
 pub mod sys;
 

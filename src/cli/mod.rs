@@ -1,5 +1,8 @@
 //! The command line: what may be written, and nothing about what it means.
 
+mod keys;
+mod line;
+mod parsed;
 mod server;
 
 use std::ffi::OsString;
@@ -7,8 +10,11 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::parser::ValueSource;
-use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use clap::builder::BoolishValueParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use line::{CommandLine, PASSWORD_VARIABLE, Refusal, Refused};
+pub use parsed::Parsed;
 
 use crate::plan::PortChoice;
 use crate::store::ClusterName;
@@ -37,6 +43,7 @@ Examples:
   rcluster up -n other --port auto     a second cluster beside it
   rcluster status
   rcluster down                        stop it and delete its data
+  rcluster config show --origin        what rcluster.toml and the environment say
 
 Exit codes: 0 done or as asked, 1 failed, 2 usage, 3 not running, 4 no such cluster, 5 degraded,
 6 timed out, 7 conflict, 8 refused by the server, 9 confirmation needed, 10 unfit environment";
@@ -60,17 +67,11 @@ pub struct Global {
     #[arg(long, global = true, help_heading = "Global options")]
     pub json: bool,
     /// Say nothing but the answer
-    #[arg(
-        short,
-        long,
-        global = true,
-        conflicts_with = "verbose",
-        help_heading = "Global options"
-    )]
-    pub quiet: bool,
+    #[arg(short, long, global = true, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes", value_parser = BoolishValueParser::new(), help_heading = "Global options")]
+    pub quiet: Option<bool>,
     /// Say more about what happens
-    #[arg(short, long, global = true, help_heading = "Global options")]
-    pub verbose: bool,
+    #[arg(short, long, global = true, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes", value_parser = BoolishValueParser::new(), help_heading = "Global options")]
+    pub verbose: Option<bool>,
     /// Colours
     #[arg(
         long,
@@ -83,6 +84,15 @@ pub struct Global {
     /// How long to wait for everything together, such as 500ms, 60s or 2m
     #[arg(long, global = true, value_name = "DURATION", default_value = "60s", value_parser = parse_duration, help_heading = "Global options")]
     pub timeout: Duration,
+    /// File of settings instead of the rcluster.toml found upwards from here; `none` reads no file
+    #[arg(
+        long,
+        global = true,
+        env = "RCLUSTER_CONFIG",
+        value_name = "FILE|none",
+        help_heading = "Global options"
+    )]
+    pub config: Option<PathBuf>,
 }
 
 /// When to use colours.
@@ -120,13 +130,33 @@ pub enum Verb {
     Server(ServerVerb),
     /// Check whether this machine is fit to run a cluster, and say how to make it so
     Doctor(DoctorArgs),
+    /// Show the settings that count, and where they come from
+    #[command(subcommand, arg_required_else_help = true)]
+    Config(ConfigVerb),
     /// Show rcluster's version
     Version,
 }
 
+/// What can be done with settings.
+#[derive(Debug, Subcommand)]
+pub enum ConfigVerb {
+    /// Show the value of every option as rcluster.toml would have it; takes the options of `up` too
+    Show(ConfigShowArgs),
+}
+
+/// Arguments of `config show`.
+#[derive(Args, Clone, Debug)]
+pub struct ConfigShowArgs {
+    /// Say where each value comes from
+    #[arg(long)]
+    pub origin: bool,
+    /// What is shown beside what files and the environment say.
+    #[command(flatten)]
+    pub shape: StartArgs,
+}
+
 /// Arguments of `start` and `up`: the shape of a cluster.
 #[derive(Args, Clone, Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "independent options")]
 pub struct StartArgs {
     /// Primaries [default: 3]
     #[arg(long, value_name = "N", help_heading = SHAPE)]
@@ -144,8 +174,8 @@ pub struct StartArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, help_heading = SHAPE)]
     pub node_timeout: Option<Duration>,
     /// Persist nothing: started again it comes back formed and empty
-    #[arg(long, help_heading = SHAPE)]
-    pub ephemeral: bool,
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes", value_parser = BoolishValueParser::new(), help_heading = SHAPE)]
+    pub ephemeral: Option<bool>,
 
     /// First client port, or `auto` [default: 30001]
     #[arg(long, value_name = "BASE|auto", help_heading = ADDRESSES)]
@@ -160,8 +190,8 @@ pub struct StartArgs {
     #[arg(long, value_name = "ADDR", value_delimiter = ',', help_heading = ADDRESSES)]
     pub bind: Vec<IpAddr>,
     /// Listen on a Unix socket in each node's directory too
-    #[arg(long, help_heading = ADDRESSES)]
-    pub unix_socket: bool,
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes", value_parser = BoolishValueParser::new(), help_heading = ADDRESSES)]
+    pub unix_socket: Option<bool>,
     /// Address that nodes give to clients and to each other
     #[arg(long, value_name = "ADDR", help_heading = ADDRESSES)]
     pub announce_ip: Option<IpAddr>,
@@ -192,8 +222,8 @@ pub struct StartArgs {
     #[arg(long, value_name = "FILE|-", help_heading = SECURITY)]
     pub password_file: Option<PathBuf>,
     /// Make up a password
-    #[arg(long, conflicts_with = "password_file", help_heading = SECURITY)]
-    pub generate_password: bool,
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes", value_parser = BoolishValueParser::new(), help_heading = SECURITY)]
+    pub generate_password: Option<bool>,
     /// ACL file; each node gets a copy
     #[arg(long, value_name = "FILE", help_heading = SECURITY)]
     pub aclfile: Option<PathBuf>,
@@ -207,7 +237,7 @@ pub struct StartArgs {
     #[arg(long, value_name = "FILE|-", requires = "replication_user", help_heading = SECURITY)]
     pub replication_password_file: Option<PathBuf>,
     /// TLS everywhere, with certificates made for it; `both` keeps a plain client port
-    #[arg(long, value_name = "only|both", num_args = 0..=1, require_equals = true, default_missing_value = "only", help_heading = SECURITY)]
+    #[arg(long, value_name = "only|both|no", num_args = 0..=1, require_equals = true, default_missing_value = "only", help_heading = SECURITY)]
     pub tls: Option<TlsPorts>,
     /// What TLS asks of clients and of nodes [default: optional]
     #[arg(long, value_name = "no|optional|yes", help_heading = SECURITY)]
@@ -245,9 +275,13 @@ const SECURITY: &str = "Security";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum TlsPorts {
     /// Only those of TLS.
+    #[value(aliases = ["true", "yes"])]
     Only,
     /// Plain ones too.
     Both,
+    /// Plain ones only: no TLS.
+    #[value(alias = "false")]
+    No,
 }
 
 /// What TLS asks of clients.
@@ -316,43 +350,6 @@ pub struct DoctorArgs {
     pub server: Option<String>,
 }
 
-/// What is said instead of doing anything: help, the version, or what is wrong with the arguments.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// The text, with colours if they are wanted.
-    pub text: String,
-    /// Whether it is an answer (help, version) and not an error.
-    pub is_answer: bool,
-    /// 0 for answers, 2 for errors.
-    pub exit_code: u8,
-}
-
-/// Reads the command line. `paints` says whether colours are wanted on standard output (`true`) or
-/// standard error.
-pub fn parse(arguments: &[OsString], paints: impl Fn(bool) -> bool) -> Result<Cli, Refusal> {
-    let read = || -> Result<Cli, clap::Error> {
-        let mut command = Cli::command();
-        let matches = command.try_get_matches_from_mut(arguments)?;
-        let mut cli =
-            Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
-        cli.timeout_given = matches.value_source("timeout") == Some(ValueSource::CommandLine);
-        Ok(cli)
-    };
-    read().map_err(|error| {
-        let text = error.render();
-        let is_answer = !error.use_stderr();
-        Refusal {
-            text: if paints(is_answer) {
-                text.ansi().to_string()
-            } else {
-                text.to_string()
-            },
-            is_answer,
-            exit_code: u8::try_from(error.exit_code()).unwrap_or(2),
-        }
-    })
-}
-
 /// What `--color` says, looked for before clap reads the rest; `None` for auto.
 pub fn wants_color(arguments: &[OsString]) -> Option<bool> {
     match wish(arguments, "--color") {
@@ -393,11 +390,18 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
 
     fn read(line: &str) -> Result<Cli, Refusal> {
         let arguments: Vec<OsString> = line.split(' ').map(Into::into).collect();
-        parse(&arguments, |_| false)
+        let line = CommandLine::read(&arguments, |_| false)?;
+        match line.with(&[], |_| false) {
+            Ok(parsed) => Ok(parsed.cli),
+            Err(Refused::Arguments(refusal)) => Err(refusal),
+            Err(Refused::Settings(error)) => panic!("no files: {error}"),
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! verb, and from its result to the exit code.
 
 mod clean;
+mod config;
 mod create;
 mod doctor;
 mod down;
@@ -23,11 +24,12 @@ use std::time::Instant;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cli::{self, Cli, Global, Refusal, ServerVerb, Verb};
+use crate::cli::{self, CommandLine, Global, Parsed, Refusal, Refused, ServerVerb, Verb, When};
 use crate::error::{Error, Result};
-use crate::event::Events;
+use crate::event::{Event, Events};
 use crate::ops::Context;
 use crate::report::{Progress, Report, Style};
+use crate::settings::{Level, Setting};
 use crate::store::Home;
 use crate::sys;
 
@@ -42,18 +44,38 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
         out: Style::new(wish, io::stdout().is_terminal()),
         err: Style::new(wish, io::stderr().is_terminal()),
     };
-    let parsed = cli::parse(arguments, |out| {
-        if out { report.out } else { report.err }.paints()
-    });
-    match parsed {
-        Ok(cli) => {
-            report.quiet = cli.global.quiet;
-            report.json = cli.global.json;
-            report.program = program(&cli.global);
-            run(&cli, &report)
+    let paints = |out: bool| if out { report.out } else { report.err }.paints();
+    let line = match CommandLine::read(arguments, paints) {
+        Ok(line) => line,
+        Err(refusal) => return refused(&report, &refusal),
+    };
+    let parsed = config::files(&line)
+        .map_err(Refused::Settings)
+        .and_then(|(files, notes)| Ok((line.with(&files, paints)?, files, notes)));
+    let (parsed, files, mut notes) = match parsed {
+        Ok(parsed) => parsed,
+        Err(Refused::Arguments(refusal)) => return refused(&report, &refusal),
+        Err(Refused::Settings(error)) => {
+            report.failure(&error);
+            return ExitCode::from(error.exit_code());
         }
-        Err(refusal) => refused(&report, &refusal),
-    }
+    };
+    notes.extend_from_slice(&parsed.notes);
+    let global = &parsed.cli.global;
+    let wish = match global.color {
+        When::Auto => None,
+        When::Always => Some(true),
+        When::Never => Some(false),
+    };
+    report = Report {
+        program: program(global),
+        json: global.json,
+        quiet: global.quiet == Some(true),
+        out: Style::new(wish, io::stdout().is_terminal()),
+        err: Style::new(wish, io::stderr().is_terminal()),
+    };
+    let files = files.into_iter().map(|file| (file.level, file.path));
+    run(&parsed, files.collect(), &notes, &report)
 }
 
 /// The program with the options that name the cluster, as hints repeat it.
@@ -69,6 +91,13 @@ fn program(global: &Global) -> String {
         .filter(|_| env::var_os("RCLUSTER_HOME").is_none())
     {
         program = format!("{program} --home {}", home.display());
+    }
+    if let Some(config) = global
+        .config
+        .as_ref()
+        .filter(|_| env::var_os("RCLUSTER_CONFIG").is_none())
+    {
+        program = format!("{program} --config {}", config.display());
     }
     program
 }
@@ -91,17 +120,32 @@ fn refused(report: &Report, refusal: &Refusal) -> ExitCode {
     ExitCode::from(refusal.exit_code)
 }
 
-fn run(cli: &Cli, report: &Report) -> ExitCode {
+fn run(
+    parsed: &Parsed,
+    files: Vec<(Level, PathBuf)>,
+    notes: &[String],
+    report: &Report,
+) -> ExitCode {
+    let cli = &parsed.cli;
     let global = &cli.global;
     let dumb = env::var_os("TERM").is_none_or(|term| term == "dumb");
     let terminal = io::stderr().is_terminal() && !dumb;
-    let progress = Arc::new(Progress::new(terminal, global.verbose, report));
+    let progress = Arc::new(Progress::new(
+        terminal,
+        global.verbose == Some(true),
+        report,
+    ));
+    for note in notes {
+        progress.show(&Event::Note(note.clone()));
+    }
     let result = context(global, cli.verb.name(), &progress).and_then(|context| {
         let call = Call {
             context,
             report: report.clone(),
             progress: Arc::clone(&progress),
             timeout_given: cli.timeout_given,
+            settings: parsed.settings.clone(),
+            files,
         };
         // Asked before signals are caught: whoever presses Ctrl-C at a question means it.
         match &cli.verb {
@@ -113,6 +157,7 @@ fn run(cli: &Cli, report: &Report) -> ExitCode {
     });
     result.unwrap_or_else(|error| {
         progress.finish();
+        let error = config::explain(error, parsed);
         match &error {
             // Whoever read our answer has seen enough.
             Error::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => {
@@ -153,6 +198,8 @@ struct Call {
     progress: Arc<Progress>,
     /// Whether the user said how long to wait.
     timeout_given: bool,
+    settings: Vec<Setting>,
+    files: Vec<(Level, PathBuf)>,
 }
 
 impl Call {
@@ -198,6 +245,7 @@ async fn dispatch(call: &Call, verb: &Verb) -> Result<ExitCode> {
         Verb::Down(args) => down::run(call, args).await,
         Verb::Server(verb) => server::run(call, verb).await,
         Verb::Doctor(args) => doctor::run(call, args).await,
+        Verb::Config(verb) => config::run(call, verb),
         Verb::Version => version::run(call),
     }
 }
@@ -216,6 +264,7 @@ impl Verb {
             Self::Down(_) => "down",
             Self::Server(verb) => verb.name(),
             Self::Doctor(_) => "doctor",
+            Self::Config(_) => "config",
             Self::Version => "version",
         }
     }
@@ -228,6 +277,7 @@ impl Verb {
                 | Self::List
                 | Self::Server(ServerVerb::List)
                 | Self::Doctor(_)
+                | Self::Config(_)
                 | Self::Version
         )
     }

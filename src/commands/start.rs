@@ -8,9 +8,9 @@ use std::process::ExitCode;
 use secrecy::SecretString;
 
 use super::Call;
-use crate::cli::{AuthClients, StartArgs, TlsPorts};
+use crate::cli::{AuthClients, PASSWORD_VARIABLE, StartArgs, TlsPorts};
 use crate::error::{Error, Result};
-use crate::ops::{self, StartWish};
+use crate::ops::{self, StartWish, TlsWish};
 use crate::plan::{
     Announce, Certificates, ClientCertificates, Directive, NodeSetting, Selector, check_password,
     load_module, parse_conf, parse_set, parse_set_for,
@@ -19,9 +19,6 @@ use crate::report::Shown;
 
 /// More than any configuration, certificate or ACL file; a larger one is none.
 const FILE_LIMIT: u64 = 1 << 20;
-
-/// Where a password may come from if no option names a file.
-const PASSWORD_VARIABLE: &str = "RCLUSTER_PASSWORD";
 
 pub(super) async fn run(call: &Call, args: &StartArgs) -> Result<ExitCode> {
     let answer = ops::start(&call.context, &wish(args)?).await?;
@@ -34,6 +31,7 @@ pub(super) async fn run(call: &Call, args: &StartArgs) -> Result<ExitCode> {
 pub(super) fn wish(args: &StartArgs) -> Result<StartWish> {
     refuse_two_readers(args)?;
     let (directives, settings) = configuration(args)?;
+    let generate_password = args.generate_password.unwrap_or(false);
     let secret = |option: &str, path: &Option<std::path::PathBuf>| {
         let path = path.as_ref();
         path.map(|path| password_file(option, path)).transpose()
@@ -59,10 +57,10 @@ pub(super) fn wish(args: &StartArgs) -> Result<StartWish> {
         settings,
         ephemeral: args.ephemeral,
         password: match secret("--password-file", &args.password_file)? {
-            None if !args.generate_password => password_variable()?,
+            None if !generate_password => password_variable()?,
             given => given,
         },
-        generate_password: args.generate_password,
+        generate_password,
         acl: match &args.aclfile {
             Some(path) => Some(text_file("--aclfile", path)?.into()),
             None => None,
@@ -73,7 +71,11 @@ pub(super) fn wish(args: &StartArgs) -> Result<StartWish> {
             "--replication-password-file",
             &args.replication_password_file,
         )?,
-        tls: args.tls.map(|ports| ports == TlsPorts::Both),
+        tls: args.tls.map(|ports| match ports {
+            TlsPorts::Only => TlsWish::Only,
+            TlsPorts::Both => TlsWish::Both,
+            TlsPorts::No => TlsWish::No,
+        }),
         tls_clients: args.tls_auth_clients.map(|clients| match clients {
             AuthClients::No => ClientCertificates::No,
             AuthClients::Optional => ClientCertificates::Optional,
@@ -83,6 +85,17 @@ pub(super) fn wish(args: &StartArgs) -> Result<StartWish> {
         yes: args.yes,
         retain: args.retain,
     })
+}
+
+/// Refuses directives and nodes that `up` would refuse, without reading a file.
+pub(super) fn check_words(args: &StartArgs) -> Result<()> {
+    let words = StartArgs {
+        set: args.set.clone(),
+        set_for: args.set_for.clone(),
+        ..StartArgs::default()
+    };
+    configuration(&words)?;
+    servers(args).map(drop)
 }
 
 /// The directives for all nodes, if any option gives some, and those for some nodes.

@@ -45,4 +45,4 @@ pub use start::start;
 pub use status::status;
 pub use stop::{StopResult, Stopped, stop};
 pub use up::up;
-pub use wish::StartWish;
+pub use wish::{DEFAULT_PORT, StartWish, TlsWish};

@@ -14,11 +14,10 @@ use crate::server::{self, PortsError};
 use crate::store::Manifest;
 
 /// The port that node 1 gets if nobody says otherwise: create-cluster's.
-const DEFAULT_PORT: u16 = 30001;
+pub const DEFAULT_PORT: u16 = 30001;
 
 /// What options say about the shape; `None`, or nothing, where they say nothing.
 #[derive(Clone, Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "independent options")]
 pub struct StartWish {
     /// `--primaries`.
     pub primaries: Option<usize>,
@@ -35,7 +34,7 @@ pub struct StartWish {
     /// `--announce-…`.
     pub announce: Announce,
     /// `--unix-socket`.
-    pub unix_socket: bool,
+    pub unix_socket: Option<bool>,
     /// `--server`: a path, or a name on `PATH`.
     pub server: Option<String>,
     /// `--server-for`: the same for some nodes. The last that selects a node counts.
@@ -47,7 +46,7 @@ pub struct StartWish {
     /// `--set-for`.
     pub settings: Vec<NodeSetting>,
     /// `--ephemeral`.
-    pub ephemeral: bool,
+    pub ephemeral: Option<bool>,
     /// `--password-file`, or `RCLUSTER_PASSWORD`.
     pub password: Option<SecretString>,
     /// `--generate-password`.
@@ -60,8 +59,8 @@ pub struct StartWish {
     pub replication_user: Option<String>,
     /// `--replication-password-file`.
     pub replication_password: Option<SecretString>,
-    /// `--tls`: whether plain ports are kept.
-    pub tls: Option<bool>,
+    /// `--tls`: which client ports there are.
+    pub tls: Option<TlsWish>,
     /// `--tls-auth-clients`.
     pub tls_clients: Option<ClientCertificates>,
     /// `--tls-ca`, `--tls-cert`, `--tls-key` …: the user's own, with no key of the CA.
@@ -71,6 +70,27 @@ pub struct StartWish {
     pub yes: bool,
     /// `--retain`: what a failed first start made is kept.
     pub retain: bool,
+}
+
+/// Which client ports are wished for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsWish {
+    /// Those of TLS.
+    Only,
+    /// Plain ones beside them.
+    Both,
+    /// No TLS.
+    No,
+}
+
+impl TlsWish {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Only => "only",
+            Self::Both => "both",
+            Self::No => "no",
+        }
+    }
 }
 
 impl StartWish {
@@ -86,23 +106,27 @@ impl StartWish {
             bind: self.bind.first().copied().unwrap_or(default.bind),
             also_bind: self.bind.iter().skip(1).copied().collect(),
             announce: self.announce.clone(),
-            unix_socket: self.unix_socket,
+            unix_socket: self.unix_socket.unwrap_or(default.unix_socket),
             node_timeout_ms: timeout.unwrap_or(default.node_timeout_ms),
             directives: self.directives.clone().unwrap_or_default(),
             settings: self.settings.clone(),
             security: self.security()?,
-            ephemeral: self.ephemeral,
+            ephemeral: self.ephemeral.unwrap_or(default.ephemeral),
         };
         spec.check()?;
         Ok(spec)
     }
 
     fn security(&self) -> Result<Security> {
-        let wants_tls = self.tls.is_some() || self.certificates.is_some();
+        let wants_tls = match self.tls {
+            Some(wish) => wish != TlsWish::No,
+            None => self.certificates.is_some(),
+        };
         if !wants_tls {
             let needless = [
                 ("--tls-auth-clients", self.tls_clients.is_some()),
                 ("--tls-port", self.tls_port.is_some()),
+                ("--tls-cert", self.certificates.is_some()),
             ];
             if let Some((option, _)) = needless.into_iter().find(|(_, given)| *given) {
                 return Err(Error::usage(
@@ -111,7 +135,7 @@ impl StartWish {
                 ));
             }
         }
-        if self.tls_port.is_some() && self.tls != Some(true) {
+        if self.tls_port.is_some() && self.tls != Some(TlsWish::Both) {
             return Err(Error::usage(
                 "--tls-port is for TLS ports beside plain ones",
                 "pass --tls=both too; or choose the only ports with --port",
@@ -135,7 +159,7 @@ impl StartWish {
             replication_user: self.replication_user.clone(),
             acl: self.acl.is_some(),
             tls: wants_tls.then(|| Tls {
-                plain_too: self.tls == Some(true),
+                plain_too: self.tls == Some(TlsWish::Both),
                 clients: self.tls_clients.unwrap_or(ClientCertificates::Optional),
                 own: self.certificates.is_some(),
             }),
@@ -295,20 +319,21 @@ impl StartWish {
             &secrets.replication_password,
         );
         secret("ACL file", &self.acl, &secrets.acl);
-        found.flag("--generate-password", self.generate_password, is.password);
+        let generate = self.generate_password.then_some(true);
+        found.flag("--generate-password", generate, is.password);
         found.of("--user", self.user.clone(), is.user.clone());
         found.of(
             "--replication-user",
             self.replication_user.clone(),
             is.replication_user.clone(),
         );
-        let word = |plain_too: bool| if plain_too { "both" } else { "only" };
         let tls = is.tls.as_ref();
-        found.of(
-            "--tls",
-            self.tls.map(word),
-            tls.map(|tls| word(tls.plain_too)),
-        );
+        let is_tls = match tls {
+            Some(tls) if tls.plain_too => TlsWish::Both,
+            Some(_) => TlsWish::Only,
+            None => TlsWish::No,
+        };
+        found.of("--tls", self.tls.map(TlsWish::word), Some(is_tls.word()));
         found.of(
             "--tls-auth-clients",
             self.tls_clients.map(ClientCertificates::word),
@@ -340,9 +365,11 @@ impl Differences {
         }
     }
 
-    fn flag(&mut self, what: &str, wish: bool, is: bool) {
-        if wish && !is {
-            self.0.push(format!("it was not made with {what}"));
+    fn flag(&mut self, what: &str, wish: Option<bool>, is: bool) {
+        match wish {
+            Some(true) if !is => self.0.push(format!("it was not made with {what}")),
+            Some(false) if is => self.0.push(format!("it was made with {what}")),
+            _ => {}
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::cluster::Role;
 use crate::error::{Error, NodeProblem};
 use crate::ops::{Answer, Cleaned, Listed, NodeAnswer, Planned, StopResult, Stopped};
 use crate::plan::Finding;
+use crate::settings::{Overview, Setting};
 
 const SCHEMA_VERSION: u32 = 1;
 
@@ -26,6 +27,7 @@ pub(super) fn answer(shown: &Shown, program: &str) -> String {
             let checks = findings.iter().map(|finding| check(finding, program));
             json!({ "checks": checks.collect::<Vec<_>>() })
         }
+        Shown::Settings(overview, _) => settings(overview),
         Shown::Version => json!({ "version": env!("CARGO_PKG_VERSION") }),
     })
 }
@@ -181,5 +183,24 @@ fn clean(cleaned: &Cleaned) -> Value {
         "elapsed_ms": millis(cleaned.elapsed),
         "stopped": stopped.map(|stopped| stopped["nodes"].clone()),
         "left": cleaned.left,
+    })
+}
+
+fn settings(overview: &Overview) -> Value {
+    let value = |setting: &Setting| {
+        json!({
+            "key": setting.name(),
+            "value": setting.value,
+            "origin": setting.origin.to_string(),
+        })
+    };
+    let files = overview.files.iter();
+    let files = files.map(|(level, path)| json!({ "path": path, "level": level.to_string() }));
+    let secrets = overview.secrets.iter();
+    let secrets = secrets.map(|(name, is_set)| json!({ "name": name, "set": is_set }));
+    json!({
+        "values": overview.settings.iter().map(value).collect::<Vec<_>>(),
+        "files": files.collect::<Vec<_>>(),
+        "environment": secrets.collect::<Vec<_>>(),
     })
 }

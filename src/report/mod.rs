@@ -3,6 +3,7 @@
 mod json;
 mod progress;
 mod servers;
+mod settings;
 mod style;
 mod text;
 
@@ -14,6 +15,7 @@ pub use style::Style;
 use crate::error::Error;
 use crate::ops::{Answer, Cleaned, Listed, Planned, ServerAnswer, Stopped};
 use crate::plan::Finding;
+use crate::settings::Overview;
 
 /// How this run speaks.
 #[derive(Clone, Debug)]
@@ -51,6 +53,8 @@ pub enum Shown<'a> {
     Server(&'a ServerAnswer),
     /// Of `doctor`.
     Checked(&'a [Finding]),
+    /// Of `config show`, and whether origins are wanted.
+    Settings(&'a Overview, bool),
     /// Of `version`.
     Version,
 }

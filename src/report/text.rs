@@ -26,6 +26,9 @@ pub(super) fn answer(shown: &Shown, style: Style, program: &str) -> String {
         Shown::Cleaned(cleaned) => clean(&mut out, cleaned),
         Shown::Server(answer) => super::servers::text(&mut out, answer, style),
         Shown::Checked(findings) => checked(&mut out, findings, style, program),
+        Shown::Settings(overview, origins) => {
+            out = super::settings::overview(overview, *origins, style);
+        }
         Shown::Version => push(&mut out, &format!("rcluster {}", env!("CARGO_PKG_VERSION"))),
     }
     out

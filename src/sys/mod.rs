@@ -13,9 +13,11 @@ pub mod sockets;
 pub mod surroundings;
 
 use std::io;
+use std::os::fd::AsFd;
 
 use nix::sys::signal::{SigHandler, Signal, raise, signal};
-use nix::sys::stat::{Mode, umask};
+use nix::sys::stat::{Mode, fstat, umask};
+use nix::unistd::{Gid, Group, Uid, User};
 
 /// Makes everything that this process and its children create private: directories 0700, files 0600.
 pub fn private_umask() {
@@ -44,6 +46,33 @@ pub fn random_number() -> io::Result<u64> {
 /// The effective user's id.
 pub fn user() -> u32 {
     nix::unistd::geteuid().as_raw()
+}
+
+/// Why a file that names programs to run cannot be trusted: it is neither ours nor root's, or
+/// others may write to it; `None` if it can.
+pub fn distrust(file: impl AsFd) -> io::Result<Option<String>> {
+    let stat = fstat(file)?;
+    let mode = Mode::from_bits_truncate(stat.st_mode);
+    Ok(if stat.st_uid != user() && stat.st_uid != 0 {
+        Some(format!("it belongs to user {}", stat.st_uid))
+    } else if mode.contains(Mode::S_IWOTH) {
+        Some("everybody may write to it".to_owned())
+    } else if mode.contains(Mode::S_IWGRP) && !is_own_group(stat.st_gid) {
+        Some(format!("group {} may write to it", stat.st_gid))
+    } else {
+        None
+    })
+}
+
+/// Whether a group is nobody's but ours: the one of our name that many systems give each user,
+/// along with a umask that lets it write.
+fn is_own_group(gid: u32) -> bool {
+    let user = User::from_uid(Uid::from_raw(user())).ok().flatten();
+    let group = Group::from_gid(Gid::from_raw(gid)).ok().flatten();
+    let (Some(user), Some(group)) = (user, group) else {
+        return false;
+    };
+    group.name == user.name && group.mem.iter().all(|member| *member == user.name)
 }
 
 /// Ends this process by signal `number`, as if nobody had caught it, so that whoever waits for us

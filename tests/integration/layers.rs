@@ -11,13 +11,21 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     (
         "commands",
         &[
-            "cli", "report", "ops", "client", "server", "store", "sys", "plan", "cluster", "error",
-            "event",
+            "cli", "report", "ops", "client", "server", "settings", "store", "sys", "plan",
+            "cluster", "error", "event",
         ],
         &[],
     ),
-    ("cli", &["cluster", "error"], &["ops", "plan", "store"]),
-    ("report", &["plan", "cluster", "error", "event"], &["ops"]),
+    (
+        "cli",
+        &["settings", "cluster", "error"],
+        &["ops", "plan", "store"],
+    ),
+    (
+        "report",
+        &["settings", "plan", "cluster", "error", "event"],
+        &["ops"],
+    ),
     (
         "ops",
         &[
@@ -27,6 +35,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ),
     ("client", &["sys", "plan", "cluster", "error"], &[]),
     ("server", &["sys", "plan", "cluster", "error"], &[]),
+    ("settings", &["sys", "cluster", "error"], &[]),
     ("store", &["sys", "plan", "cluster", "error"], &[]),
     ("sys", &["plan", "cluster", "error"], &[]),
     ("plan", &["cluster", "error"], &[]),
@@ -52,6 +61,7 @@ const DOORS: &[(&str, Option<&[&str]>)] = &[
     ("time", Some(&["server"])),
     ("sha2", Some(&["server"])),
     ("tokio", None),
+    ("toml", Some(&["settings"])),
     ("which", Some(&["server"])),
 ];
 

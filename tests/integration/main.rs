@@ -5,6 +5,7 @@
 
 mod auth;
 mod clean;
+mod config;
 mod crash;
 mod create;
 mod doctor;

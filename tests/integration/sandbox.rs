@@ -39,6 +39,11 @@ impl Sandbox {
         self.dir.path().join("home")
     }
 
+    /// Where the program looks for the user's configuration.
+    pub(crate) fn user_config(&self) -> PathBuf {
+        self.dir.path().join("config")
+    }
+
     /// The program, with this sandbox's home and an environment that cannot disturb it.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rcluster"));
@@ -46,6 +51,7 @@ impl Sandbox {
             "RCLUSTER_NAME",
             "RCLUSTER_HOME",
             "RCLUSTER_SERVER",
+            "RCLUSTER_CONFIG",
             "RCLUSTER_PASSWORD",
             "NO_COLOR",
             "XDG_STATE_HOME",
@@ -55,6 +61,7 @@ impl Sandbox {
         command
             .env("TERM", "dumb")
             .env("RCLUSTER_HOME", self.home())
+            .env("XDG_CONFIG_HOME", self.user_config())
             .stdin(Stdio::null());
         if let Some(server) = std::env::var_os("RCLUSTER_TEST_SERVER") {
             command.env("RCLUSTER_SERVER", server);

@@ -1,0 +1,458 @@
+//! The command line and the files of settings, read as one: flag > environment > project > user >
+//! default.
+//!
+//! Values of files become arguments that stand before those of the user, so that clap reads, and
+//! refuses, them as it does flags; what is said more strongly elsewhere is left out.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
+
+use super::Cli;
+use super::keys::{CONFLICTS, Given, Key, Wrong, keys, unknown};
+use super::parsed::{Parsed, mentions, settings, source, values};
+use crate::error::Error;
+use crate::settings::{Level, Origin, Setting, SettingsFile, Value};
+
+/// Where a password may come from if no option names a file: the environment's `--password-file`.
+pub const PASSWORD_VARIABLE: &str = "RCLUSTER_PASSWORD";
+
+/// What is said instead of doing anything: help, the version, or what is wrong with the arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The text, with colours if they are wanted.
+    pub text: String,
+    /// Whether it is an answer (help, version) and not an error.
+    pub is_answer: bool,
+    /// 0 for answers, 2 for errors.
+    pub exit_code: u8,
+}
+
+/// Why the command line and the files make no command.
+#[derive(Debug)]
+pub enum Refused {
+    /// The command line's fault.
+    Arguments(Refusal),
+    /// A file's fault.
+    Settings(Error),
+}
+
+/// A command line that can be read, before files are.
+#[derive(Debug)]
+pub struct CommandLine {
+    arguments: Vec<OsString>,
+    matches: ArgMatches,
+    /// An option without another that it needs; a file may give that.
+    incomplete: Option<clap::Error>,
+}
+
+/// A value of a file.
+#[derive(Debug)]
+pub(super) struct Said<'a> {
+    pub(super) file: &'a SettingsFile,
+    pub(super) given: Given,
+}
+
+impl CommandLine {
+    /// Reads `arguments`, the program's name first. `paints` says whether colours are wanted on
+    /// standard output (`true`) or standard error.
+    pub fn read(arguments: &[OsString], paints: impl Fn(bool) -> bool) -> Result<Self, Refusal> {
+        let mut line = Self {
+            arguments: arguments.to_vec(),
+            matches: ArgMatches::default(),
+            incomplete: None,
+        };
+        match Cli::command().try_get_matches_from(arguments) {
+            Ok(matches) => line.matches = matches,
+            Err(error) if error.kind() == ErrorKind::MissingRequiredArgument => {
+                let lenient = Cli::command().ignore_errors(true);
+                let matches = lenient.try_get_matches_from(arguments);
+                line.matches = matches.map_err(|error| refusal(&error, &paints))?;
+                line.incomplete = Some(error);
+            }
+            Err(error) => return Err(refusal(&error, &paints)),
+        }
+        Ok(line)
+    }
+
+    /// What `--config` says.
+    pub fn config(&self) -> Option<&Path> {
+        let config = self.verb().0.get_one::<PathBuf>("config");
+        config.map(PathBuf::as_path)
+    }
+
+    /// Whether files have anything to say to this verb.
+    pub fn wants_files(&self) -> bool {
+        self.verb().1 != ["version"]
+    }
+
+    /// Whether the verb takes all options that describe a cluster: it makes one.
+    pub fn takes_shape(&self) -> bool {
+        self.heeded().len() == keys().len()
+    }
+
+    /// The keys that the verb heeds: of the options that it takes.
+    fn heeded(&self) -> Vec<Key> {
+        let (mut command, verb) = (Cli::command(), self.verb().1);
+        command.build();
+        for name in &verb {
+            command = command.find_subcommand(name).cloned().unwrap_or_default();
+        }
+        // `create` is told what was started, and not what is to be.
+        let is_create = verb == ["create"];
+        let takes = |key: &Key| {
+            let mut options = command.get_arguments();
+            options.any(|option| option.get_long() == Some(&key.name))
+        };
+        let mut heeded = keys();
+        heeded.retain(|key| key.is_global || (!is_create && takes(key)));
+        heeded
+    }
+
+    /// Whether it says by itself which cluster is meant, so that no file can.
+    pub fn names_its_cluster(&self) -> bool {
+        let matches = self.verb().0;
+        let said = |id| is_said(matches.value_source(id));
+        said("name") && said("home")
+    }
+
+    /// The arguments of the innermost verb, and its names from the outermost on.
+    fn verb(&self) -> (&ArgMatches, Vec<String>) {
+        innermost(&self.matches)
+    }
+
+    /// Reads the files with it, the stronger first.
+    pub fn with(
+        &self,
+        files: &[SettingsFile],
+        paints: impl Fn(bool) -> bool,
+    ) -> Result<Parsed, Refused> {
+        let keys = self.heeded();
+        let takes_shape = self.takes_shape();
+        let mut notes = Vec::new();
+        let mut said: Vec<Said> = Vec::new();
+        for file in files {
+            let given = self.given(&keys, file, takes_shape, &mut notes)?;
+            if takes_shape {
+                // What is said more strongly elsewhere must make sense all the same.
+                self.check(&given)?;
+            }
+            let stronger = self.stronger(&keys, &said);
+            said.extend(
+                given
+                    .into_iter()
+                    .filter(|weaker| !is_overruled(weaker, &stronger)),
+            );
+        }
+        let matches = match (said.is_empty(), &self.incomplete) {
+            (true, None) => Ok(self.matches.clone()),
+            _ => Cli::command().try_get_matches_from(self.completed(&said)),
+        };
+        let matches = matches.map_err(|error| match self.culprit(&said, &error) {
+            Some(error) => Refused::Settings(error),
+            None => Refused::Arguments(refusal(&error, &paints)),
+        })?;
+        let settings = settings(&keys, innermost(&matches).0, &said);
+        contradiction(&settings, &paints)?;
+        let mut cli = Cli::from_arg_matches(&matches).map_err(|error| {
+            Refused::Arguments(refusal(&error.format(&mut Cli::command()), &paints))
+        })?;
+        // A file speaks of the everyday wait, and not of a download that somebody sits beside.
+        cli.timeout_given = self.verb().0.value_source("timeout") == Some(ValueSource::CommandLine);
+        let given = keys.iter().filter(|key| self.gives(key));
+        Ok(Parsed {
+            cli,
+            settings,
+            notes,
+            given: given.map(|key| key.name.clone()).collect(),
+        })
+    }
+
+    /// What `file` says to this verb. Whatever is wrong with it stops a verb that makes a cluster;
+    /// others only if the cluster that is meant may be another one than it seems.
+    fn given<'a>(
+        &self,
+        heeded: &[Key],
+        file: &'a SettingsFile,
+        takes_shape: bool,
+        notes: &mut Vec<String>,
+    ) -> Result<Vec<Said<'a>>, Refused> {
+        let dir = file.path.parent().unwrap_or(Path::new("/"));
+        let all = keys();
+        let mut said = Vec::new();
+        for entry in &file.entries {
+            let key = heeded.iter().find(|key| key.name == entry.key);
+            if key.is_none() && all.iter().any(|key| key.name == entry.key) {
+                continue;
+            }
+            let read = key.map_or_else(|| Err(unknown(&all, entry)), |key| key.given(entry, dir));
+            let read = read.and_then(|given| {
+                let bad = || given.iter().find_map(|given| self.refused_alone(given));
+                match if takes_shape { None } else { bad() } {
+                    Some(wrong) => Err(wrong),
+                    None => Ok(given),
+                }
+            });
+            match read {
+                Ok(given) => said.extend(given.into_iter().map(|given| Said { file, given })),
+                Err(wrong)
+                    if takes_shape || (wrong.may_name_a_cluster && !self.names_its_cluster()) =>
+                {
+                    return Err(refused(file, &wrong));
+                }
+                Err(Wrong {
+                    line,
+                    message,
+                    hint,
+                    ..
+                }) => {
+                    notes.push(format!("{}:{line}: {message}; {hint}", file.path.display()));
+                }
+            }
+        }
+        Ok(said)
+    }
+
+    /// Why the option refuses a value, whatever is said beside it.
+    fn refused_alone(&self, given: &Given) -> Option<Wrong> {
+        let error = self.alone(given.arguments.clone()).err()?;
+        let is_alone = error.kind() == ErrorKind::MissingRequiredArgument;
+        (!is_alone).then(|| Wrong::of_option(given, words(&error)))
+    }
+
+    /// Whether the command line or the environment gives the option.
+    fn gives(&self, key: &Key) -> bool {
+        is_said(source(key, self.verb().0))
+    }
+
+    /// What the command line, the environment and `said` say.
+    fn stronger(&self, keys: &[Key], said: &[Said]) -> Vec<Given> {
+        let matches = self.verb().0;
+        let mut stronger: Vec<Given> = said.iter().map(|said| said.given.clone()).collect();
+        let mut say = |what, is_off| {
+            stronger.push(Given {
+                what,
+                arguments: Vec::new(),
+                line: 0,
+                is_off,
+            });
+        };
+        for key in keys {
+            if !self.gives(key) {
+                continue;
+            }
+            for (what, value) in values(key, matches) {
+                say(what, value == Value::Boolean(false));
+            }
+        }
+        let names_password = |given: &Given| {
+            ["password-file", "generate-password"].contains(&given.what[0].as_str())
+        };
+        let is_named = stronger
+            .iter()
+            .any(|given| !given.is_off && names_password(given));
+        if env::var_os(PASSWORD_VARIABLE).is_some() && !is_named {
+            stronger.push(Given {
+                what: vec!["password-file".into()],
+                arguments: Vec::new(),
+                line: 0,
+                is_off: false,
+            });
+        }
+        stronger
+    }
+
+    /// Refuses what the option itself would refuse of a file's values.
+    fn check(&self, said: &[Said]) -> Result<(), Refused> {
+        let words = said.iter().flat_map(|said| said.given.arguments.clone());
+        match self.alone(words) {
+            Err(error) if error.kind() != ErrorKind::MissingRequiredArgument => {
+                Err(match self.culprit(said, &error) {
+                    Some(error) => Refused::Settings(error),
+                    None => Refused::Arguments(refusal(&error, |_| false)),
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads `words` as the only arguments of the verb.
+    fn alone(&self, words: impl IntoIterator<Item = OsString>) -> Result<ArgMatches, clap::Error> {
+        let verb = self.verb().1.into_iter().map(OsString::from);
+        let line = ["rcluster".into()].into_iter().chain(verb).chain(words);
+        Cli::command().try_get_matches_from(line)
+    }
+
+    /// The arguments with those of `said` before the verb's own, the strongest last, as they would
+    /// be written: of what may be said twice the last counts.
+    fn completed(&self, said: &[Said]) -> Vec<OsString> {
+        let (before, after) = self.arguments.split_at(self.end_of_verb());
+        let of = |level| {
+            let own = said.iter().filter(move |said| said.file.level == level);
+            own.flat_map(|said| said.given.arguments.clone())
+        };
+        let mut line = before.to_vec();
+        line.extend(of(Level::User));
+        line.extend(of(Level::Project));
+        line.extend_from_slice(after);
+        line
+    }
+
+    /// How many arguments there are up to the innermost verb.
+    fn end_of_verb(&self) -> usize {
+        let mut command = Cli::command();
+        command.build();
+        let mut end = 1;
+        for name in self.verb().1 {
+            let options = command
+                .get_arguments()
+                .filter(|option| !matches!(option.get_long(), Some("help" | "version")));
+            // To a command without verbs of its own the first word that is no option is foreign,
+            // and all that follows belongs to it.
+            let mut plain = Command::new("rcluster")
+                .disable_help_flag(true)
+                .disable_version_flag(true)
+                .allow_external_subcommands(true)
+                .external_subcommand_value_parser(clap::value_parser!(OsString))
+                .args(options.cloned());
+            let rest = self.arguments.get(end..).unwrap_or_default();
+            let line = [OsStr::new("rcluster")]
+                .into_iter()
+                .chain(rest.iter().map(OsString::as_os_str));
+            let after = plain
+                .try_get_matches_from_mut(line)
+                .ok()
+                .map_or(0, |matches| {
+                    let inner = matches.subcommand().map(|(_, inner)| inner);
+                    inner
+                        .and_then(|inner| inner.get_raw(""))
+                        .map_or(0, Iterator::count)
+                });
+            end = self.arguments.len() - after;
+            command = command.find_subcommand(&name).cloned().unwrap_or_default();
+        }
+        end
+    }
+
+    /// The file's fault that made clap say `error`, if it is a file's.
+    fn culprit(&self, said: &[Said], error: &clap::Error) -> Option<Error> {
+        let by_itself = said.iter().find_map(|said| {
+            let wrong = self.refused_alone(&said.given)?;
+            Some(complaint(said.file, &wrong))
+        });
+        if by_itself.is_some() {
+            return by_itself;
+        }
+        if error.kind() == ErrorKind::MissingRequiredArgument {
+            let lacks = |said: &&Said| self.alone(said.given.arguments.clone()).is_err();
+            return said.iter().find(lacks).map(|said| at_fault(said, error));
+        }
+        let words = words(error);
+        let is_named = |said: &&Said| mentions(&words, &said.given.what[0]);
+        said.iter().find(is_named).map(|said| at_fault(said, error))
+    }
+}
+
+/// What clap says, on one line.
+fn words(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let lines = text.lines().map(str::trim);
+    let lines: Vec<&str> = lines.take_while(|line| !line.is_empty()).collect();
+    lines.join(" ")
+}
+
+fn at_fault(said: &Said, error: &clap::Error) -> Error {
+    complaint(said.file, &Wrong::of_option(&said.given, words(error)))
+}
+
+fn complaint(file: &SettingsFile, wrong: &Wrong) -> Error {
+    let Wrong {
+        line,
+        message,
+        hint,
+        ..
+    } = wrong;
+    let path = file.path.display();
+    Error::usage(format!("{path}:{line}: {message}"), hint)
+}
+
+fn refused(file: &SettingsFile, wrong: &Wrong) -> Refused {
+    Refused::Settings(complaint(file, wrong))
+}
+
+fn refusal(error: &clap::Error, paints: impl Fn(bool) -> bool) -> Refusal {
+    let text = error.render();
+    let is_answer = !error.use_stderr();
+    Refusal {
+        text: if paints(is_answer) {
+            text.ansi().to_string()
+        } else {
+            text.to_string()
+        },
+        is_answer,
+        exit_code: u8::try_from(error.exit_code()).unwrap_or(2),
+    }
+}
+
+fn innermost(matches: &ArgMatches) -> (&ArgMatches, Vec<String>) {
+    let (mut matches, mut names) = (matches, Vec::new());
+    while let Some((name, inner)) = matches.subcommand() {
+        names.push(name.to_owned());
+        matches = inner;
+    }
+    (matches, names)
+}
+
+fn is_said(source: Option<ValueSource>) -> bool {
+    matches!(
+        source,
+        Some(ValueSource::CommandLine | ValueSource::EnvVariable)
+    )
+}
+
+/// Whether what a file says does not count beside what is said more strongly.
+fn is_overruled(weaker: &Said, stronger: &[Given]) -> bool {
+    let Given { what, is_off, .. } = &weaker.given;
+    let conflicts = |other: &Given| {
+        let pair = [what[0].as_str(), other.what[0].as_str()];
+        let [one, two] = pair;
+        !is_off && !other.is_off && (CONFLICTS.contains(&pair) || CONFLICTS.contains(&[two, one]))
+    };
+    let without_tls = |other: &Given| other.is_off && other.what == ["tls"];
+    stronger.iter().any(|other| {
+        other.what == *what
+            || conflicts(other)
+            || (what[0].starts_with("tls-") && without_tls(other))
+    })
+}
+
+/// Refuses two options that cannot stand beside each other.
+fn contradiction(settings: &[Setting], paints: impl Fn(bool) -> bool) -> Result<(), Refused> {
+    let is_on = |name: &str| {
+        settings.iter().find(|setting| {
+            let is_off = matches!(setting.value, None | Some(Value::Boolean(false)));
+            setting.key == [name] && setting.origin != Origin::Default && !is_off
+        })
+    };
+    for [one, other] in CONFLICTS {
+        let (Some(first), Some(_)) = (is_on(one), is_on(other)) else {
+            continue;
+        };
+        let why = format!("the argument '--{one}' cannot be used with '--{other}'");
+        return Err(if let Origin::File { .. } = first.origin {
+            Refused::Settings(Error::usage(
+                format!("{}: {why}", first.origin),
+                "leave one of them out",
+            ))
+        } else {
+            let error = Cli::command().error(ErrorKind::ArgumentConflict, why);
+            Refused::Arguments(refusal(&error, &paints))
+        });
+    }
+    Ok(())
+}
