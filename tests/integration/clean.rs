@@ -86,7 +86,7 @@ fn clean_leaves_nothing_and_is_done_when_there_is_nothing() {
 fn nothing_is_deleted_while_nodes_run_or_without_a_confirmation() {
     let sandbox = Sandbox::new();
     let status = sandbox.up("");
-    let running = sandbox.survivors();
+    let running = sandbox.servers();
     assert_eq!(redis(ports(&status)[1], &["SET", "wat", "2"]), "OK");
     for (line, code) in [
         ("clean --yes", "unsafe"),
@@ -96,7 +96,7 @@ fn nothing_is_deleted_while_nodes_run_or_without_a_confirmation() {
         let error = sandbox.fails(&format!("{line} --json"), 9).json_error();
         assert_eq!(error["code"], code, "{line}: {error}");
         sandbox.fails(line, 9);
-        assert_eq!(sandbox.survivors(), running, "after {line}");
+        assert_eq!(sandbox.servers(), running, "after {line}");
         assert_eq!(redis(ports(&status)[1], &["GET", "wat"]), "2");
         sandbox.ok("status");
     }
@@ -289,7 +289,7 @@ fn a_directory_that_rcluster_did_not_make_is_refused_and_not_touched() {
 fn a_copy_of_a_cluster_has_no_right_to_the_originals_processes() {
     let sandbox = Sandbox::new();
     sandbox.up("--primaries 3 --replicas 0");
-    let running = sandbox.survivors();
+    let running = sandbox.servers();
     let copied = Command::new("cp")
         .arg("-a")
         .args([sandbox.cluster(), sandbox.home().join("other")])
@@ -307,7 +307,7 @@ fn a_copy_of_a_cluster_has_no_right_to_the_originals_processes() {
     ] {
         let ran = sandbox.fails(&format!("-n other {line} --timeout 5s"), 7);
         assert!(ran.err.contains("default"), "{ran}");
-        assert_eq!(sandbox.survivors(), running, "after {line}");
+        assert_eq!(sandbox.servers(), running, "after {line}");
     }
     let lock = sandbox.home().join("other/lock");
     let mut now = content(&sandbox.home().join("other"));

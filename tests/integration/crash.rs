@@ -48,7 +48,7 @@ fn settled(sandbox: &Sandbox, when: Duration) {
 fn ready(sandbox: &Sandbox, when: Duration) {
     let status = sandbox.run("status --json");
     assert_eq!(status.code, Some(0), "killed after {when:?}: {status}");
-    assert_eq!(sandbox.survivors().len(), 6, "killed after {when:?}");
+    assert_eq!(sandbox.servers().len(), 6, "killed after {when:?}");
     settled(sandbox, when);
 }
 
@@ -109,7 +109,7 @@ fn a_first_start_that_was_killed_is_finished_by_the_next_or_cleared_away() {
             kill_and_repeat(&sandbox, &line, when);
             let status = sandbox.fails("status --json", 5).json();
             assert_eq!(status["state"], "unformed", "killed after {when:?}");
-            assert_eq!(sandbox.survivors().len(), 6, "killed after {when:?}");
+            assert_eq!(sandbox.servers().len(), 6, "killed after {when:?}");
             settled(&sandbox, when);
             for port in ports(&status) {
                 let info = redis(port, &["CLUSTER", "INFO"]);

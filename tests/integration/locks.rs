@@ -51,7 +51,7 @@ fn of_twenty_ups_one_acts_and_the_others_find_it_done() {
         changed += usize::from(answer["changed"] == true);
     }
     assert_eq!(changed, 1);
-    assert_eq!(sandbox.survivors().len(), 6);
+    assert_eq!(sandbox.servers().len(), 6);
     sandbox.ok("status");
     let gone = together(&sandbox, &["down --yes --json"; 10]);
     for ran in &gone {
@@ -108,7 +108,7 @@ fn any_mix_of_verbs_at_once_leaves_a_cluster_that_can_be_used_and_deleted() {
     }
     sandbox.ok(&up);
     sandbox.ok("status");
-    assert_eq!(sandbox.survivors().len(), 6);
+    assert_eq!(sandbox.servers().len(), 6);
     sandbox.gone("down --yes");
 }
 
@@ -176,7 +176,7 @@ fn clusters_that_are_started_at_once_get_ports_of_their_own() {
             }
         }
     }
-    assert_eq!(sandbox.survivors().len(), 18);
+    assert_eq!(sandbox.servers().len(), 18);
     let lines = names.map(|name| format!("down -n {name} --yes"));
     for ran in together(&sandbox, &lines.each_ref().map(String::as_str)) {
         assert_eq!(ran.code, Some(0), "{ran}");

@@ -378,19 +378,19 @@ fn a_start_of_nodes_that_run_unformed_finds_them_and_starts_only_the_dead() {
     let sandbox = Sandbox::new();
     let start = sandbox.ok("start --port auto --json").json();
     assert_eq!(start["changed"], true);
-    let running = sandbox.survivors();
+    let running = sandbox.servers();
     let again = sandbox.ok("start --json").json();
     assert_eq!(
         (&again["changed"], &again["state"]),
         (&false.into(), &"unformed".into())
     );
-    assert_eq!(sandbox.survivors(), running);
+    assert_eq!(sandbox.servers(), running);
 
     let port = ports(&start)[2];
     kill_and_wait(pid_on(&start, port));
     let again = sandbox.ok("start --json").json();
     assert_eq!(again["changed"], true);
-    assert_eq!(sandbox.survivors().len(), 6);
+    assert_eq!(sandbox.servers().len(), 6);
     assert_eq!(
         pid_on(&again, ports(&start)[0]),
         pid_on(&start, ports(&start)[0])

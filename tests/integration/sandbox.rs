@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -167,6 +167,20 @@ impl Sandbox {
             }
         }
         found
+    }
+
+    /// The same without the children of servers: after its first copy a replica rewrites its
+    /// append-only file, in a process that looks like a server and ends by itself.
+    pub(crate) fn servers(&self) -> BTreeMap<i32, PathBuf> {
+        let all = self.survivors();
+        let parent = |pid: &i32| -> Option<i32> {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            // The name, in parentheses, may contain anything; then come the state and the parent.
+            stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+        };
+        let is_child = |pid: &i32| parent(pid).is_none_or(|parent| all.contains_key(&parent));
+        let servers = all.iter().filter(|(pid, _)| !is_child(pid));
+        servers.map(|(pid, cwd)| (*pid, cwd.clone())).collect()
     }
 
     /// What is in the home, all levels, relative.
@@ -412,13 +426,17 @@ pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T 
 
 /// The first of `count` neighbouring ports that are free, each with the bus ports near and far
 /// (+1000, +10000) free too. Tests of one run get different ones.
+///
+/// They lie below what `--port auto` takes, else the cluster of another test might sit down on them
+/// before their own does; and in the even thousands, which leaves the odd ones to the bus.
 pub(crate) fn free_ports(count: u16) -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let places = 200;
+    let (width, in_a_thousand, places) = (20, 50, 200);
+    assert!(count <= width, "{count} ports are more than a place has");
     let start = u16::try_from(std::process::id() % 97).expect("small") * 2;
     loop {
         let place = (start + NEXT.fetch_add(1, Ordering::Relaxed)) % places;
-        let base = 12_000 + place * 50;
+        let base = 2000 + place / in_a_thousand * 2000 + place % in_a_thousand * width;
         let ports = (base..base + count).flat_map(|port| [port, port + 1000, port + 10_000]);
         let held: Result<Vec<_>, _> = ports
             .map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)))
@@ -446,7 +464,11 @@ pub(crate) fn redis(port: u64, arguments: &[&str]) -> String {
     let mut reply = Vec::new();
     let mut buffer = [0; 8192];
     loop {
-        let read = stream.read(&mut buffer).expect("an answer");
+        let read = match stream.read(&mut buffer) {
+            // A read with a timeout is not begun anew when the process was stopped meanwhile.
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            read => read.expect("an answer"),
+        };
         assert!(
             read > 0,
             "the server hung up: {}",

@@ -27,7 +27,7 @@ fn stop_ends_all_nodes_and_a_second_stop_finds_nothing_to_do() {
         "no_such_cluster"
     );
     sandbox.up("");
-    assert_eq!(sandbox.survivors().len(), 6);
+    assert_eq!(sandbox.servers().len(), 6);
 
     let stopped = sandbox.ok("stop --json").json();
     assert_eq!(sandbox.survivors(), BTreeMap::new());
@@ -207,7 +207,7 @@ fn pids_that_cannot_be_a_nodes_are_never_signalled() {
 fn records_of_another_boot_or_container_are_not_acted_upon() {
     let sandbox = Sandbox::new();
     sandbox.up("--primaries 3 --replicas 0");
-    let before = sandbox.survivors();
+    let before = sandbox.servers();
     let file = sandbox.cluster().join("processes.json");
     let original = fs::read(&file).expect("readable");
     let edit = |values: &[(&str, Value)]| {
@@ -228,7 +228,7 @@ fn records_of_another_boot_or_container_are_not_acted_upon() {
     edit(std::slice::from_ref(&boot));
     let stopped = sandbox.ok("stop --json --grace 0s").json();
     assert_eq!(results(&stopped), ["was_dead"; 3]);
-    assert_eq!(sandbox.survivors(), before);
+    assert_eq!(sandbox.servers(), before);
 
     // In another container, or on another machine: they may run there, out of our sight.
     let container = vec![("pid_namespace", json!(1))];
@@ -240,7 +240,7 @@ fn records_of_another_boot_or_container_are_not_acted_upon() {
         assert_eq!(process_words(&sandbox.status()), ["unknown"; 3], "{field}");
         let up = sandbox.run("up --timeout 3s");
         assert!(up.code != Some(0), "{up}");
-        assert_eq!(sandbox.survivors(), before, "{field}");
+        assert_eq!(sandbox.servers(), before, "{field}");
     }
 
     // The machine was given another name while they ran: they are ours all the same.
