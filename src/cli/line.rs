@@ -456,3 +456,89 @@ fn contradiction(settings: &[Setting], paints: impl Fn(bool) -> bool) -> Result<
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::settings::Entry;
+
+    fn read(line: &str) -> CommandLine {
+        let arguments: Vec<OsString> = line.split(' ').map(Into::into).collect();
+        CommandLine::read(&arguments, |_| false).expect(line)
+    }
+
+    #[test]
+    fn the_verb_ends_where_its_own_arguments_begin() {
+        for (before, after) in [
+            ("rcluster up", ""),
+            ("rcluster up", " --primaries 3"),
+            ("rcluster -n up up", " --user up"),
+            ("rcluster --name=up --json -q up", " -n up"),
+            ("rcluster -qn up up", ""),
+            ("rcluster --quiet=no -v up", " --set up=up"),
+            ("rcluster config show", " --origin"),
+            ("rcluster config -n show show", " --user show"),
+            ("rcluster -n config --home config config --json show", " -y"),
+            (
+                "rcluster server install",
+                " valkey --from server --make-arg=install",
+            ),
+            ("rcluster server use", " --none"),
+            ("rcluster version", ""),
+        ] {
+            let line = read(&format!("{before}{after}"));
+            assert_eq!(
+                line.end_of_verb(),
+                before.split(' ').count(),
+                "{before}{after}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_files_timeout_is_that_of_everyday_waits() {
+        let file = SettingsFile {
+            path: "/x/rcluster.toml".into(),
+            level: Level::Project,
+            entries: vec![Entry {
+                key: "timeout".into(),
+                value: Value::Text("5s".into()),
+                line: 1,
+            }],
+        };
+        for (line, seconds, is_given) in [
+            ("rcluster server install valkey", 5, false),
+            ("rcluster --timeout 7s server install valkey", 7, true),
+            ("rcluster up", 5, false),
+        ] {
+            let parsed = read(line).with(std::slice::from_ref(&file), |_| false);
+            let cli = parsed.expect(line).cli;
+            assert_eq!(cli.global.timeout, Duration::from_secs(seconds), "{line}");
+            assert_eq!(cli.timeout_given, is_given, "{line}");
+        }
+    }
+
+    #[test]
+    fn only_verbs_that_make_a_cluster_heed_all_keys() {
+        for (line, all, primaries) in [
+            ("rcluster up", true, true),
+            ("rcluster start", true, true),
+            ("rcluster config show", true, true),
+            ("rcluster doctor", false, true),
+            ("rcluster create", false, false),
+            ("rcluster status", false, false),
+            // Its `server` is another.
+            ("rcluster server use x", false, false),
+        ] {
+            let line_read = read(line);
+            assert_eq!(line_read.takes_shape(), all, "{line}");
+            let heeded = line_read.heeded();
+            let heeds = |name: &str| heeded.iter().any(|key| key.name == name);
+            assert_eq!(heeds("primaries"), primaries, "{line}");
+            assert_eq!(heeds("server"), primaries, "{line}");
+            assert!(heeds("name") && heeds("timeout"), "{line}");
+        }
+    }
+}

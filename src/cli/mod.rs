@@ -67,10 +67,10 @@ pub struct Global {
     #[arg(long, global = true, help_heading = "Global options")]
     pub json: bool,
     /// Say nothing but the answer
-    #[arg(short, long, global = true, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes", value_parser = BoolishValueParser::new(), help_heading = "Global options")]
+    #[arg(short, long, global = true, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes", hide_possible_values = true, value_parser = BoolishValueParser::new(), help_heading = "Global options")]
     pub quiet: Option<bool>,
     /// Say more about what happens
-    #[arg(short, long, global = true, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes", value_parser = BoolishValueParser::new(), help_heading = "Global options")]
+    #[arg(short, long, global = true, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes", hide_possible_values = true, value_parser = BoolishValueParser::new(), help_heading = "Global options")]
     pub verbose: Option<bool>,
     /// Colours
     #[arg(
@@ -174,7 +174,7 @@ pub struct StartArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, help_heading = SHAPE)]
     pub node_timeout: Option<Duration>,
     /// Persist nothing: started again it comes back formed and empty
-    #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes", value_parser = BoolishValueParser::new(), help_heading = SHAPE)]
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes", hide_possible_values = true, value_parser = BoolishValueParser::new(), help_heading = SHAPE)]
     pub ephemeral: Option<bool>,
 
     /// First client port, or `auto` [default: 30001]
@@ -190,7 +190,7 @@ pub struct StartArgs {
     #[arg(long, value_name = "ADDR", value_delimiter = ',', help_heading = ADDRESSES)]
     pub bind: Vec<IpAddr>,
     /// Listen on a Unix socket in each node's directory too
-    #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes", value_parser = BoolishValueParser::new(), help_heading = ADDRESSES)]
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes", hide_possible_values = true, value_parser = BoolishValueParser::new(), help_heading = ADDRESSES)]
     pub unix_socket: Option<bool>,
     /// Address that nodes give to clients and to each other
     #[arg(long, value_name = "ADDR", help_heading = ADDRESSES)]
@@ -222,7 +222,7 @@ pub struct StartArgs {
     #[arg(long, value_name = "FILE|-", help_heading = SECURITY)]
     pub password_file: Option<PathBuf>,
     /// Make up a password
-    #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes", value_parser = BoolishValueParser::new(), help_heading = SECURITY)]
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes", hide_possible_values = true, value_parser = BoolishValueParser::new(), help_heading = SECURITY)]
     pub generate_password: Option<bool>,
     /// ACL file; each node gets a copy
     #[arg(long, value_name = "FILE", help_heading = SECURITY)]

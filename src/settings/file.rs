@@ -75,12 +75,20 @@ fn user_file() -> Option<PathBuf> {
 pub fn read(place: &Place) -> Result<SettingsFile> {
     let shown = place.path.display();
     let text = text_of(place).map_err(|why| {
+        let unread = |why: String| (format!("{shown} cannot be read: {why}"), "repair it");
         let (why, hint) = match why {
-            Why::Io(error) => (format!("{shown} cannot be read: {error}"), "repair it"),
-            Why::Odd(what) => (format!("{shown} cannot be read: {what}"), "repair it"),
+            Why::Io(error) => unread(error.to_string()),
+            Why::Odd(what) => unread(what.to_owned()),
             Why::Distrusted(why) => (
                 format!("{shown} names programs to run, and is not to be trusted: {why}"),
-                "make it yours (chown) and let nobody else write to it (chmod go-w); or name it yourself: --config FILE",
+                match place.level {
+                    Level::Project => {
+                        "make it yours (chown) and let nobody else write to it (chmod go-w); or name it yourself: --config FILE"
+                    }
+                    Level::User => {
+                        "make it yours (chown), and let nobody else write to it (chmod go-w)"
+                    }
+                },
             ),
         };
         Error::usage(why, format!("{hint}; `--config none` does without"))

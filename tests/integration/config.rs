@@ -594,7 +594,8 @@ fn the_nearest_file_upwards_is_the_projects() {
     let mut command = Command::new("sh");
     command
         .args(["-c", &script])
-        .env("RCLUSTER_HOME", sandbox.home());
+        .env("RCLUSTER_HOME", sandbox.home())
+        .env("XDG_CONFIG_HOME", sandbox.user_config());
     let ran = Ran::of(command, "list in a directory that is gone");
     assert_eq!(ran.code, Some(0), "{ran}");
 }
@@ -879,6 +880,33 @@ fn settings_of_every_verb_hold_for_every_verb() {
     assert_eq!(value(&document, "user"), (json!("up"), "flag".into()));
     sandbox.fails("--color never -q down --yes --name up extra", 2);
     sandbox.ok("-n up --color never down --yes");
+}
+
+#[test]
+fn doctor_checks_for_what_the_file_describes() {
+    let sandbox = Sandbox::new();
+    sandbox.project("primaries = 4\nreplicas = 2\nserver = \"nosuch-server\"\n");
+    let mut command = sandbox.command(&["doctor"]);
+    command.env_remove("RCLUSTER_SERVER");
+    let ran = Ran::of(command, "doctor");
+    assert_eq!(ran.code, Some(10), "{ran}");
+    assert!(
+        ran.out.contains("there is no program \"nosuch-server\""),
+        "{ran}"
+    );
+    assert!(ran.out.contains("12 nodes"), "{ran}");
+    let ran = sandbox.run("doctor --primaries 1 --replicas 1");
+    assert!(
+        ran.out.contains("2 nodes") && !ran.out.contains("12 nodes"),
+        "{ran}"
+    );
+    // It makes nothing, so that a bad value is no more than a note.
+    sandbox.project("primaries = \"three\"\n");
+    let ran = sandbox.run("doctor");
+    assert!(
+        ran.err.contains("note: ") && ran.out.contains("6 nodes"),
+        "{ran}"
+    );
 }
 
 #[test]
