@@ -292,12 +292,14 @@ impl Error {
             Self::NotOurs { .. } => Some("move it away, or choose another --name or --home".into()),
             Self::NotEmpty { .. } => Some("look at `{rcluster} status`; to begin anew without the data: {rcluster} down".into()),
             Self::Refused { message, .. } => Some(
-                if message.contains("TLS") || message.contains("certificate") {
-                    "compare the node's redis.conf with what the cluster was made with: `{rcluster} status --json` names its files"
+                if message.contains("certificate") {
+                    "look at the files in the cluster's tls/ directory; renewed ones are given to `{rcluster} start` after a stop, with --tls-ca, --tls-cert and --tls-key"
+                } else if message.contains("TLS") {
+                    "compare the node's redis.conf with what the cluster was made with"
                 } else if message.contains("NOPERM") {
-                    "give the user that right in the ACL file, or name another user with --user"
+                    "give the user that right in the ACL file"
                 } else {
-                    "check the password, and with an ACL file the user: --password-file, --user"
+                    "compare the password that the server has with the one in the cluster's secrets/ directory; for a new cluster with an ACL file: --user, --password-file"
                 }
                 .into(),
             ),

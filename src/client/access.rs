@@ -172,7 +172,12 @@ fn chain(
     let key = ring::default_provider()
         .key_provider
         .load_private_key(key)
-        .map_err(|error| bad_key(error.to_string()))?;
+        .map_err(|_| {
+            bad_key(
+                "rcluster knows RSA from 2048 bits on, ECDSA on P-256 and P-384, and Ed25519"
+                    .into(),
+            )
+        })?;
     let pair = CertifiedKey::new(chain, key);
     match pair.keys_match() {
         Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => {
@@ -200,7 +205,13 @@ pub(super) fn cause(error: &rustls::Error) -> Option<String> {
                     "is not for this purpose"
                 }
                 Bad::Revoked => "is revoked",
-                other => return Some(format!("is refused: {other}")),
+                other if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+                    "is that of a CA itself, and is none for a node"
+                }
+                other if format!("{other:?}").contains("UnsupportedCertVersion") => {
+                    "is not of X.509 version 3"
+                }
+                other => return Some(format!("is refused ({other})")),
             },
             rustls::Error::AlertReceived(alert) => match alert {
                 AlertDescription::CertificateRequired => "demands a client certificate",

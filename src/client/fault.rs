@@ -89,8 +89,13 @@ impl From<redis::RedisError> for Fault {
                 message: printable(message.trim(), 200),
             };
         }
-        if let Some(why) = tls_error(&error).and_then(super::access::cause) {
-            return Self::NotLetIn(why);
+        if let Some(tls) = tls_error(&error)
+            && let Some(why) = super::access::cause(tls)
+        {
+            return Self::NotLetIn(match tls {
+                rustls::Error::InvalidCertificate(_) => format!("shows a certificate that {why}"),
+                _ => why,
+            });
         }
         if error.is_timeout() {
             Self::Silent

@@ -108,7 +108,7 @@ async fn try_make(
     programs.check(&spec).await?;
     let hosts: Vec<IpAddr> = spec.binds().collect();
     server::check_hosts(&hosts).map_err(ports_error)?;
-    refuse_exposure(context, &spec, wish.yes)?;
+    refuse_exposure(context, &spec, wish.acl.as_ref(), wish.yes)?;
     let (secrets, certificates) = credentials(context, wish, &spec)?;
     if spec.primaries < 3 && spec.replicas > 0 {
         context.events.note("failover needs 3 primaries or more: replicas of this cluster will not take over by themselves");
@@ -393,17 +393,23 @@ pub(super) fn write_conf(
         title: &format!("rcluster:{}/{}", context.name, number + 1),
     }
     .text();
-    dir.write("redis.conf", text.as_bytes())
-        .map_err(Error::io("write redis.conf in", &path))?;
-    if let Some(acl) = &secrets.acl {
-        let there = dir
-            .file_id(ACL_FILE)
-            .map_err(Error::io("look into", &path))?;
-        // One that is there may have been changed by ACL SAVE.
-        if there.is_none() {
-            dir.write(ACL_FILE, acl.expose_secret().as_bytes())
-                .map_err(Error::io("write the ACL file in", &path))?;
-        }
+    let is_there = |name: &str| -> Result<bool> {
+        let id = dir.file_id(name).map_err(Error::io("look into", &path))?;
+        Ok(id.is_some())
+    };
+    // In a directory that was made just now nothing has to be replaced, nor outlast a power cut.
+    let written = if is_there("redis.conf")? {
+        dir.write("redis.conf", text.as_bytes())
+    } else {
+        dir.write_new("redis.conf", text.as_bytes())
+    };
+    written.map_err(Error::io("write redis.conf in", &path))?;
+    // One that is there may have been changed by ACL SAVE.
+    if let Some(acl) = &secrets.acl
+        && !is_there(ACL_FILE)?
+    {
+        dir.write_new(ACL_FILE, acl.expose_secret().as_bytes())
+            .map_err(Error::io("write the ACL file in", &path))?;
     }
     Ok(())
 }

@@ -2,23 +2,33 @@
 
 use std::net::IpAddr;
 
+use secrecy::{ExposeSecret as _, SecretString};
+
 use super::context::Context;
 use super::wish::StartWish;
 use crate::client::{BadCertificate, Identity};
 use crate::cluster::NodeId;
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::plan::{Certificates, ClientCertificates, ClusterSpec, Secrets, Tls};
+use crate::plan::{Certificates, ClientCertificates, ClusterSpec, Secrets, Tls, lets_anybody_in};
 use crate::server;
 use crate::sys;
 
 /// A cluster that the network can reach, and that lets in whoever comes, is made only if that is meant.
-pub(super) fn refuse_exposure(context: &Context, spec: &ClusterSpec, yes: bool) -> Result<()> {
+pub(super) fn refuse_exposure(
+    context: &Context,
+    spec: &ClusterSpec,
+    acl: Option<&SecretString>,
+    yes: bool,
+) -> Result<()> {
     if !spec.is_exposed() {
         return Ok(());
     }
     let security = &spec.security;
-    let has_password = security.password || security.acl;
+    let has_password = match acl {
+        Some(acl) => !lets_anybody_in(acl.expose_secret()),
+        None => security.password,
+    };
     let binds: Vec<String> = spec.binds().map(|bind| bind.to_string()).collect();
     let at = binds.join(" and ");
     let danger = match (&security.tls, has_password) {

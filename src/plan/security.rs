@@ -148,6 +148,36 @@ pub fn check_password(source: &str, password: &str) -> Result<()> {
     Ok(())
 }
 
+/// Whether the ACL file `text` makes a user whom no password keeps out: the default user, if no
+/// line is about it, or any with `on` and `nopass`. Of rules that contradict each other the last
+/// one counts, and who is not `on` is off (`ACLSetUser`).
+pub fn lets_anybody_in(text: &str) -> bool {
+    let mut default = false;
+    for line in text.lines() {
+        let mut words = line.split_ascii_whitespace();
+        if words.next() != Some("user") {
+            continue;
+        }
+        default |= words.next() == Some("default");
+        let (mut on, mut open) = (false, false);
+        for rule in words {
+            match rule.to_ascii_lowercase().as_str() {
+                "on" => on = true,
+                "off" => on = false,
+                "nopass" => open = true,
+                "reset" => (on, open) = (false, false),
+                "resetpass" => open = false,
+                rule if rule.starts_with(['>', '#']) => open = false,
+                _ => {}
+            }
+        }
+        if on && open {
+            return true;
+        }
+    }
+    !default
+}
+
 /// `text` as a quoted word of `redis.conf`, whatever is in it (`sdssplitargs` reads it back).
 pub fn quoted(text: &str) -> String {
     let mut word = String::from("\"");
@@ -210,6 +240,27 @@ mod tests {
         }
         for good in [" ", "\n", "é#\"'\\", &"s".repeat(512)] {
             check_password("--password-file", good).expect("allowed");
+        }
+    }
+
+    #[test]
+    fn an_acl_file_protects_only_if_nobody_comes_in_without_a_password() {
+        for open in [
+            "",
+            "user tool on >secret +@all ~*",
+            "user default on nopass +@all ~*\nuser tool on >secret",
+            "user default off\nuser guest on NOPASS +@read",
+            "user default on >x nopass",
+        ] {
+            assert!(lets_anybody_in(open), "{open}");
+        }
+        for closed in [
+            "user default off",
+            "# nothing\nuser default off nopass\nuser tool on #abcd ~* +@all",
+            "user default on nopass >secret",
+            "user default on nopass resetpass",
+        ] {
+            assert!(!lets_anybody_in(closed), "{closed}");
         }
     }
 

@@ -232,7 +232,7 @@ impl NodeConf<'_> {
         if security.acl {
             conf.line("aclfile", ACL_FILE);
         }
-        if spec.is_exposed() && !security.password && !security.acl {
+        if spec.is_exposed() && !security.password {
             // Asked for with --yes: protected, replicas on the same address could not come in either.
             conf.line("protected-mode", "no");
         }

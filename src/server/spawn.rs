@@ -37,7 +37,7 @@ pub struct Child {
     process: Process,
 }
 
-/// Runs `binary redis.conf --name value…` in `dir`, with its output going to `log`.
+/// Runs `binary redis.conf --daemonize no --name value…` in `dir`, with its output going to `log`.
 pub fn spawn(
     binary: &Path,
     dir: &Path,
@@ -49,6 +49,8 @@ pub fn spawn(
         .flat_map(|(name, value)| [OsString::from(format!("--{name}")), value.into()]);
     let child = Command::new(binary)
         .arg("redis.conf")
+        // Whatever the file says by now: a server that forks is no child of ours any more.
+        .args(["--daemonize", "no"])
         .args(arguments)
         .current_dir(dir)
         .env_clear()

@@ -109,7 +109,9 @@ impl Cluster {
             .map_err(Error::io("list", &self.node_path(port)))?;
         Ok(entries.iter().any(|entry| {
             let name = entry.name.to_str().unwrap_or_default();
-            let harmless = CONFIGURATION.contains(&name) || name == SOCKET;
+            // One with the ending is ours too: it was being replaced when we were killed.
+            let configuration = name.strip_suffix(".tmp").unwrap_or(name);
+            let harmless = CONFIGURATION.contains(&configuration) || name == SOCKET;
             !harmless || name == names.snapshot
         }))
     }
