@@ -131,8 +131,11 @@ impl Connection {
         }
         command.arg(password);
         match self.one(command).await {
+            // Of all that begins with ERR only what says that there is no such password: a server
+            // with too many clients says ERR too.
             Err(Fault::Server { code, message })
-                if ["WRONGPASS", "ERR"].contains(&code.as_str()) =>
+                if code == "WRONGPASS"
+                    || code == "ERR" && message.contains("without any password") =>
             {
                 Err(Fault::NotLetIn(format!(
                     "does not let rcluster in: {message}"
@@ -142,8 +145,20 @@ impl Connection {
         }
     }
 
-    /// Sends `commands` at once; each has its own answer.
+    /// Sends `commands` at once; each has its own answer. The first refusal is kept.
     async fn ask(&self, commands: Vec<Cmd>) -> Result<Vec<Result<Reply, Fault>>, Fault> {
+        let answers = self.send(commands).await?;
+        if let Some(Err(fault)) = answers
+            .iter()
+            .find(|answer| matches!(answer, Err(fault) if fault.is_refusal()))
+        {
+            // Only the first is kept.
+            self.refusal.set(fault.to_string()).ok();
+        }
+        Ok(answers)
+    }
+
+    async fn send(&self, commands: Vec<Cmd>) -> Result<Vec<Result<Reply, Fault>>, Fault> {
         let wanted = commands.len();
         // An empty pipeline is an error to the crate; to us it is nothing to do.
         if wanted == 0 {
@@ -164,18 +179,10 @@ impl Connection {
                 answers.len()
             )));
         }
-        let answers: Vec<Result<Reply, Fault>> = answers
+        Ok(answers
             .into_iter()
             .map(|answer| answer.map_err(Fault::from).and_then(reply))
-            .collect();
-        if let Some(Err(fault)) = answers
-            .iter()
-            .find(|answer| matches!(answer, Err(fault) if fault.is_refusal()))
-        {
-            // Only the first is kept.
-            self.refusal.set(fault.to_string()).ok();
-        }
-        Ok(answers)
+            .collect())
     }
 
     /// The first command that was refused for want of rights, in the server's words. Whatever
@@ -198,16 +205,16 @@ impl Connection {
         )?)?)
     }
 
-    /// Everything that *ready* depends on, asked at one time. `seven`: whether the server knows
-    /// `CLUSTER SHARDS`.
-    pub async fn view(&self, seven: bool) -> Result<View, Fault> {
+    /// Everything that *ready* depends on, asked at one time. `shards`: whether
+    /// `CLUSTER SHARDS` is known and counts.
+    pub async fn view(&self, shards: bool) -> Result<View, Fault> {
         let mut commands = vec![
             words("CLUSTER INFO"),
             words("CLUSTER NODES"),
             words("INFO replication"),
             words("CLUSTER SLOTS"),
         ];
-        if seven {
+        if shards {
             commands.push(words("CLUSTER SHARDS"));
         }
         let mut answers = self.ask(commands).await?.into_iter();
@@ -217,7 +224,7 @@ impl Connection {
             nodes: parse_nodes(&text(next()?)?)?,
             replication: replication(&info(next())?),
             slots: parse_slots(&next()?)?,
-            shards: if seven {
+            shards: if shards {
                 Some(parse_shards(&next()?)?)
             } else {
                 None
@@ -345,9 +352,11 @@ impl Connection {
         self.one(words("WAIT 1000 1")).await.map(drop)
     }
 
-    /// `CLIENT KILL TYPE master`: a replica's link to its primary, which it makes anew at once.
+    /// `CLIENT KILL TYPE master`: a replica's link to its primary, which it makes anew at once. A
+    /// help that may be refused: nobody waits for it in vain, so a refusal is not kept.
     pub async fn drop_link_to_primary(&self) -> Result<(), Fault> {
-        self.one(words("CLIENT KILL TYPE master")).await.map(drop)
+        let answers = self.send(vec![words("CLIENT KILL TYPE master")]).await?;
+        answers.into_iter().try_for_each(|answer| answer.map(drop))
     }
 
     /// Publishes nothing to nobody: the message crosses the bus, and its header tells every node

@@ -27,7 +27,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::cli::{self, CommandLine, Global, Parsed, Refusal, Refused, ServerVerb, Verb, When};
 use crate::error::{Error, Result};
 use crate::event::{Event, Events};
-use crate::ops::Context;
+use crate::ops::{Context, StartWish};
 use crate::report::{Progress, Report, Style};
 use crate::settings::{Level, Setting};
 use crate::store::Home;
@@ -36,6 +36,7 @@ use crate::sys;
 /// Runs the command line `arguments` (the program's name first) to its exit code.
 pub fn main(arguments: &[OsString]) -> ExitCode {
     sys::private_umask();
+    sys::keep_descriptors_to_ourselves();
     let wish = cli::wants_color(arguments);
     let mut report = Report {
         program: "rcluster".into(),
@@ -138,8 +139,15 @@ fn run(
     for note in notes {
         progress.show(&Event::Note(note.clone()));
     }
-    let result = context(global, cli.verb.name(), &progress).and_then(|context| {
+    // Read before signals are caught: whoever is to type a password may press Ctrl-C instead.
+    let wish = match &cli.verb {
+        Verb::Start(args) | Verb::Up(args) => start::wish(args),
+        _ => Ok(StartWish::default()),
+    };
+    let result = wish.and_then(|wish| {
+        let context = context(global, cli.verb.name(), &progress)?;
         let call = Call {
+            wish,
             context,
             report: report.clone(),
             progress: Arc::clone(&progress),
@@ -193,6 +201,8 @@ fn perform(call: &Call, verb: &Verb, progress: &Progress) -> Result<ExitCode> {
 
 /// What a verb works with.
 struct Call {
+    /// What the options of `start` and `up` say; nothing for other verbs.
+    wish: StartWish,
     context: Context,
     report: Report,
     progress: Arc<Progress>,
@@ -235,9 +245,9 @@ impl Call {
 
 async fn dispatch(call: &Call, verb: &Verb) -> Result<ExitCode> {
     match verb {
-        Verb::Start(args) => start::run(call, args).await,
+        Verb::Start(_) => start::run(call, &call.wish).await,
         Verb::Create(args) => create::run(call, args).await,
-        Verb::Up(args) => up::run(call, args).await,
+        Verb::Up(_) => up::run(call, &call.wish).await,
         Verb::Status => status::run(call).await,
         Verb::List => list::run(call).await,
         Verb::Stop(args) => stop::run(call, args).await,

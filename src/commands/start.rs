@@ -20,8 +20,8 @@ use crate::report::Shown;
 /// More than any configuration, certificate or ACL file; a larger one is none.
 const FILE_LIMIT: u64 = 1 << 20;
 
-pub(super) async fn run(call: &Call, args: &StartArgs) -> Result<ExitCode> {
-    let answer = ops::start(&call.context, &wish(args)?).await?;
+pub(super) async fn run(call: &Call, wish: &StartWish) -> Result<ExitCode> {
+    let answer = ops::start(&call.context, wish).await?;
     call.answer(&Shown::Started(&answer))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -243,14 +243,22 @@ fn password_variable() -> Result<Option<SecretString>> {
 fn text_file(option: &str, path: &Path) -> Result<String> {
     let shown = path.display();
     // A pipe would be waited for without end, and a device has none.
+    // But what a shell opened for us, as <(command), comes to an end.
+    let is_handed_over = path.starts_with("/dev/fd") || path == Path::new("/dev/stdin");
     let meta = fs::metadata(path);
-    if meta.is_ok_and(|meta| !meta.is_file() || meta.len() > FILE_LIMIT) {
+    if !is_handed_over && meta.is_ok_and(|meta| !meta.is_file() || meta.len() > FILE_LIMIT) {
         return Err(Error::usage(
             format!("{option} {shown} is no file of at most 1 MiB"),
             "pass a readable text file",
         ));
     }
-    fs::read_to_string(path).map_err(|error| {
+    let read = || {
+        let mut text = String::new();
+        let file = fs::File::open(path)?;
+        file.take(FILE_LIMIT).read_to_string(&mut text)?;
+        std::io::Result::Ok(text)
+    };
+    read().map_err(|error| {
         Error::usage(
             format!("{option} {shown} cannot be read: {error}"),
             "pass a readable text file",

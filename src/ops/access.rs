@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::client::{Access, Identity};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::plan::{Certificates, Secrets, Security};
 use crate::store::{Cluster, Manifest};
 
@@ -15,6 +15,12 @@ pub(super) fn access(cluster: &Cluster, manifest: &Manifest) -> Result<Access> {
     } else {
         Secrets::default()
     };
+    if security.password && secrets.password.is_none() {
+        return Err(Error::Corrupt {
+            path: cluster.password_path(),
+            why: "it is gone".into(),
+        });
+    }
     let certificates = certificates(cluster, manifest)?;
     Ok(access_with(security, &secrets, certificates.as_ref()))
 }

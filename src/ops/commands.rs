@@ -211,8 +211,8 @@ async fn replicate(
     loop {
         // Read right before the step: who becomes a replica forgets what it holds.
         let contents = connection.contents(fleet.seven).await;
-        let contents = contents
-            .map_err(|fault| failed("a node cannot be asked", vec![fleet.problem(node, &fault)]))?;
+        let contents =
+            contents.map_err(|fault| fleet.failure("a node cannot be asked", node, &fault))?;
         if !contents.is_empty() {
             let name = fleet.names().get(node).cloned().unwrap_or_default();
             return Err(Error::NotEmpty {
@@ -228,16 +228,14 @@ async fn replicate(
                     && let Some(addr) = fleet.nodes.get(node).map(|node| node.known_as)
                 {
                     let sent = fleet.connection(primary)?.meet(&[addr]).await;
-                    sent.map_err(|fault| {
-                        failed("MEET was refused", vec![fleet.problem(primary, &fault)])
-                    })?;
+                    sent.map_err(|fault| fleet.failure("MEET was refused", primary, &fault))?;
                     fleet.tick_once().await?;
                     told = Instant::now();
                 }
                 let problem = || vec![fleet.problem(node, &fault)];
                 patience.pause(Duration::from_millis(1), problem).await?;
             }
-            Err(fault) => return Err(failed("a node refused", vec![fleet.problem(node, &fault)])),
+            Err(fault) => return Err(fleet.failure("a node refused", node, &fault)),
         }
     }
 }
@@ -259,7 +257,7 @@ async fn spread_slots(context: &Context, fleet: &mut Fleet, takeovers: &[Takeove
     loop {
         let mut problems = Vec::new();
         for takeover in takeovers {
-            let view = fleet.connection(takeover.node)?.view(fleet.seven).await;
+            let view = fleet.connection(takeover.node)?.view(fleet.shards).await;
             let knows = view.is_ok_and(|view| {
                 view.nodes
                     .iter()
@@ -271,9 +269,7 @@ async fn spread_slots(context: &Context, fleet: &mut Fleet, takeovers: &[Takeove
             };
             if !knows {
                 let fault = fleet.connection(holder)?.meet(&[successor.known_as]).await;
-                fault.map_err(|fault| {
-                    failed("MEET was refused", vec![fleet.problem(holder, &fault)])
-                })?;
+                fault.map_err(|fault| fleet.failure("MEET was refused", holder, &fault))?;
                 problems.push(NodeProblem::new(
                     successor.addr,
                     "does not know its primary's slots",
@@ -367,8 +363,7 @@ async fn adopt_orphans(fleet: &Fleet, views: &[Option<View>], phantoms: &[NodeId
             .is_ok_and(|contents| contents.is_empty())
         {
             let result = node.take_over().await;
-            result
-                .map_err(|fault| failed("a node refused", vec![fleet.problem(number, &fault)]))?;
+            result.map_err(|fault| fleet.failure("a node refused", number, &fault))?;
         }
     }
     let lines = || views.iter().flatten().flat_map(|view| &view.nodes);

@@ -217,6 +217,15 @@ fn fit(manifest: &mut Manifest, wish: CreateWish) -> Result<bool> {
     if (primaries, replicas) == (spec.primaries, spec.replicas) {
         return Ok(false);
     }
+    if !spec.settings.is_empty() || manifest.nodes.iter().any(|entry| entry.server.is_some()) {
+        return Err(Error::ShapeDiffers {
+            name: manifest.name.clone(),
+            differences: vec![
+                "some nodes have settings or servers of their own, by the shape they were started for"
+                    .into(),
+            ],
+        });
+    }
     let fits = primaries > 0 && primaries.checked_mul(replicas.saturating_add(1)) == Some(nodes);
     if !fits || manifest.formed {
         let is = format!(

@@ -21,7 +21,7 @@ use crate::plan::{
     judge_surroundings, size,
 };
 use crate::server::{self, Binary, Ports, PortsError, PortsWish};
-use crate::store::ClusterName;
+use crate::store::{ClusterName, PortLock};
 use crate::sys::dir::{Dir, Trial, try_out};
 use crate::sys::{self, limits::existing, mounts::file_system, surroundings::surroundings};
 
@@ -262,6 +262,20 @@ fn ports(
     let count = u16::try_from(spec.node_count().saturating_sub(1)).unwrap_or(u16::MAX);
     let block = |first: u16| -> RangeInclusive<u16> { first..=first.saturating_add(count) };
     let shown = |ports: &RangeInclusive<u16>| format!("{}-{}", ports.start(), ports.end());
+    // Testing takes the ports for a moment: not while somebody chooses his. Where there is no home
+    // there is nobody either.
+    let _lock = match context.home.open() {
+        Ok(Some(_)) => match PortLock::attempt(&context.home) {
+            Ok(Some(lock)) => Some(lock),
+            _ => {
+                return vec![Finding::ok(
+                    ID,
+                    "not tested: another rcluster is choosing ports",
+                )];
+            }
+        },
+        _ => None,
+    };
     match server::reserve(&wish) {
         Ok(Ports { client, bus, .. }) => {
             let blocks = [block(client), block(bus)];
@@ -300,7 +314,7 @@ fn taken(context: &Context, conflicts: &[NodeProblem]) -> Finding {
         let manifest = context.home.cluster(&name).ok().flatten();
         let manifest = manifest.and_then(|cluster| cluster.manifest().ok().flatten());
         for node in manifest.iter().flat_map(|manifest| &manifest.nodes) {
-            for port in [node.addr.port, node.addr.bus_port] {
+            for port in node.addr.ports() {
                 owners.insert(port, name.to_string());
             }
         }

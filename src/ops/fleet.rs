@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 
 use super::access::access;
 use super::context::Context;
-use super::programs::know_seven;
+use super::programs::{agree_on_shards, know_seven};
 use super::wait::Patience;
 use crate::client::{Access, Connection, Fault};
 use crate::cluster::NodeAddr;
@@ -16,6 +16,7 @@ use crate::plan::View;
 use crate::server::{self, Child};
 use crate::store::{Cluster, LOG_FILE, Manifest, Processes, Started};
 use crate::sys::process::{Found, Process, find, find_intended};
+use crate::sys::sockets;
 
 /// How long one command to a node may take. Generous: many nodes on few cores are slow at first.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
@@ -127,6 +128,17 @@ impl Node {
         if self.connection.is_some() {
             return Ok(());
         }
+        // TLS proves who answers; without it a password would be told to whoever holds the port.
+        if access.password.is_some()
+            && access.tls.is_none()
+            && let Some(pid) = self.pid()
+            && sockets::listens(pid, self.addr.port) == Some(false)
+        {
+            return Err(Fault::Unreachable {
+                why: "it does not listen yet".into(),
+                refused: true,
+            });
+        }
         let (connection, info) = Connection::open(self.addr, access, limit).await?;
         let answered = info.number("process_id");
         if answered.and_then(|pid| i32::try_from(pid).ok()) != self.pid() {
@@ -139,7 +151,7 @@ impl Node {
     /// What it sees. Reconnects if the connection broke.
     pub(super) async fn view(
         &mut self,
-        seven: bool,
+        shards: bool,
         access: &Access,
         limit: Duration,
     ) -> Result<View, String> {
@@ -149,7 +161,7 @@ impl Node {
         let result = async {
             self.connect(access, limit).await?;
             match &self.connection {
-                Some(connection) => connection.view(seven).await,
+                Some(connection) => connection.view(shards).await,
                 None => Err(Fault::Silent),
             }
         }
@@ -169,6 +181,8 @@ pub(super) struct Fleet {
     pub(super) nodes: Vec<Node>,
     /// Whether the servers know what came with 7.0.
     pub(super) seven: bool,
+    /// Whether what they say in `CLUSTER SHARDS` counts.
+    pub(super) shards: bool,
     /// How we come in.
     pub(super) access: Access,
     /// How long one command may take.
@@ -198,6 +212,7 @@ impl Fleet {
         Ok(Self {
             nodes,
             seven: know_seven(manifest),
+            shards: know_seven(manifest) && agree_on_shards(manifest),
             access: Access::default(),
             limit: ANSWER_LIMIT,
         })
@@ -331,11 +346,11 @@ impl Fleet {
 
     /// Asks every node for what it sees.
     pub(super) async fn views(&mut self) -> Vec<Result<View, String>> {
-        let (seven, access, limit) = (self.seven, &self.access, self.limit);
+        let (shards, access, limit) = (self.shards, &self.access, self.limit);
         let views = self
             .nodes
             .iter_mut()
-            .map(|node| node.view(seven, access, limit));
+            .map(|node| node.view(shards, access, limit));
         join_all(views).await
     }
 

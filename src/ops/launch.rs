@@ -19,6 +19,9 @@ use crate::sys::process::{Epoch, Intent, now_ticks};
 /// How long a new server may take to answer one question.
 const FIRST_ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
+/// How long a server that found its port taken may need to end.
+const DEATH_PATIENCE: Duration = Duration::from_millis(50);
+
 /// Server processes to spawn.
 pub(super) struct Launch<'a> {
     pub(super) context: &'a Context,
@@ -168,6 +171,12 @@ impl Launch<'_> {
                 };
                 let problem = NodeProblem::new(node.addr, fault.to_string());
                 if fault.is_refusal() {
+                    // It may be a stranger who took the port that our process then did not get.
+                    patience.nap(DEATH_PATIENCE).await;
+                    if let Some(death) = node.death() {
+                        someone_died.set(true);
+                        return Some(Unready::Died(death));
+                    }
                     return Some(Unready::Refused(problem));
                 }
                 // Nobody waits for the others once one has died.
@@ -178,13 +187,13 @@ impl Launch<'_> {
             }
         });
         let unready: Vec<Unready> = join_all(tasks).await.into_iter().flatten().collect();
-        let (mut dead, mut late) = (Vec::new(), Vec::new());
+        let (mut dead, mut late, mut refused) = (Vec::new(), Vec::new(), None);
         for node in unready {
             match node {
                 Unready::Died(problem) => dead.push(problem),
                 Unready::Late(problem) => late.push(problem),
                 Unready::Refused(NodeProblem { node, message, .. }) => {
-                    return Err(Error::Refused { node, message });
+                    refused = Some(Error::Refused { node, message });
                 }
             }
         }
@@ -193,6 +202,9 @@ impl Launch<'_> {
                 nodes: dead,
                 left: String::new(),
             });
+        }
+        if let Some(refused) = refused {
+            return Err(refused);
         }
         if !late.is_empty() {
             return Err(patience.timed_out(late));

@@ -14,7 +14,7 @@ use super::context::Context;
 use super::fleet::{Fleet, Life, Node};
 use super::launch::Launch;
 use super::limits::fit_programs;
-use super::programs::Programs;
+use super::programs::{Programs, agree_on_shards};
 use super::security::{credentials, no_random, refuse_exposure};
 use super::settle::Pace;
 use super::stop::end;
@@ -109,7 +109,6 @@ async fn try_make(
     let hosts: Vec<IpAddr> = spec.binds().collect();
     server::check_hosts(&hosts).map_err(ports_error)?;
     refuse_exposure(context, &spec, wish.acl.as_ref(), wish.yes)?;
-    let (secrets, certificates) = credentials(context, wish, &spec)?;
     if spec.primaries < 3 && spec.replicas > 0 {
         context.events.note("failover needs 3 primaries or more: replicas of this cluster will not take over by themselves");
     }
@@ -124,6 +123,7 @@ async fn try_make(
         if let Some(note) = &ports.note {
             context.events.note(note.clone());
         }
+        let (secrets, certificates) = credentials(context, wish, &spec, &client_ports)?;
         // Before the manifest: a cluster that has one has all that its nodes need.
         cluster.write_secrets(&secrets)?;
         cluster.write_certificates(certificates.as_ref())?;
@@ -323,6 +323,7 @@ pub(super) async fn make_nodes(
             .map(|(number, entry)| Node::new(cluster, &manifest, number, entry.addr, Life::Dead))
             .collect(),
         seven: capabilities.seven,
+        shards: capabilities.seven && agree_on_shards(&manifest),
         access: access(cluster, &manifest)?,
         limit: Duration::from_secs(5),
     }
@@ -389,7 +390,6 @@ pub(super) fn write_conf(
             .capabilities(),
         number,
         addr: entry.addr,
-        dir: &path,
         title: &format!("rcluster:{}/{}", context.name, number + 1),
     }
     .text();

@@ -85,9 +85,12 @@ impl Programs {
 
     /// Refuses options that one of the programs cannot meet, before anything is touched.
     pub(super) async fn check(&self, spec: &ClusterSpec) -> Result<()> {
-        let all = [&self.common]
-            .into_iter()
-            .chain(self.special.iter().map(|(_, binary)| binary));
+        let mut all: Vec<&Binary> = vec![&self.common];
+        for (_, binary) in &self.special {
+            if !all.contains(&binary) {
+                all.push(binary);
+            }
+        }
         for binary in all {
             let lack = |what: &str, hint: &str| {
                 Err(Error::Unfit {
@@ -175,6 +178,14 @@ pub(super) fn binary_of(info: &ServerInfo) -> Option<Binary> {
         accepts: info.accepts.clone(),
         jemalloc: info.jemalloc,
     })
+}
+
+/// Whether what the servers that a manifest names say of shards can be relied on: servers that know
+/// shard ids learn them from each other, and beside one that has none they list shards wrongly.
+pub(super) fn agree_on_shards(manifest: &Manifest) -> bool {
+    let ids = |server: &ServerInfo| binary_of(server).map(|binary| binary.capabilities().shard_ids);
+    let first = ids(manifest.server_of(0));
+    (0..manifest.nodes.len()).all(|number| ids(manifest.server_of(number)) == first)
 }
 
 /// Whether all servers that a manifest names know what came with 7.0.

@@ -12,7 +12,7 @@ use super::limits;
 use super::new::make_nodes;
 use super::programs::{Programs, binary_of};
 use super::seeded::finish_seeded;
-use super::start::bring_up;
+use super::start::{bring_up, refuse_other_server};
 use super::stop::{GRACE, end};
 use super::wait::Patience;
 use super::wish::StartWish;
@@ -42,6 +42,7 @@ pub(super) async fn resume_forming(
         .note(format!("going on with an interrupted `{}`", journal.verb));
     let mut fleet = Fleet::open(context, cluster, manifest)?;
     fleet.refuse_elsewhere()?;
+    refuse_other_server(context, manifest, wish).await?;
     let dead = fleet.nodes.iter().filter(|node| !node.runs()).count();
     // Without a server to start them with, and room for them, nothing is stopped.
     if let Some(programs) = still_there(manifest).await
@@ -171,7 +172,7 @@ async fn look_empty(fleet: &Fleet, manifest: &Manifest, journal: &Journal) -> bo
         };
         let looked = tokio::join!(
             connection.contents(fleet.seven),
-            connection.view(fleet.seven)
+            connection.view(fleet.shards)
         );
         let (Ok(contents), Ok(view)) = looked else {
             return false;

@@ -24,6 +24,12 @@ pub(super) fn refuse_exposure(
     if !spec.is_exposed() {
         return Ok(());
     }
+    if spec.bind.is_unspecified() && spec.announce.ip.is_none() {
+        context.events.note(format!(
+            "nodes announce {}, so clients on other machines will be sent to themselves; pass --announce-ip",
+            spec.dial()
+        ));
+    }
     let security = &spec.security;
     let has_password = match acl {
         Some(acl) => !lets_anybody_in(acl.expose_secret()),
@@ -64,6 +70,7 @@ pub(super) fn credentials(
     context: &Context,
     wish: &StartWish,
     spec: &ClusterSpec,
+    ports: &[u16],
 ) -> Result<(Secrets, Option<Certificates>)> {
     let secrets = wish.secrets(|| {
         let bytes = sys::random_bytes().map_err(no_random)?;
@@ -81,9 +88,9 @@ pub(super) fn credentials(
     let certificates = if let Some(own) = &wish.certificates {
         own.clone()
     } else {
-        let names: Vec<String> = (0..spec.node_count())
-            .filter(|_| spec.announce.hostname.is_some())
-            .filter_map(|number| spec.hostname_of(number, None))
+        let numbered = ports.iter().enumerate();
+        let names: Vec<String> = numbered
+            .filter_map(|(number, port)| spec.hostname_of(number, *port))
             .collect();
         server::certificates(context.name.as_str(), &hosts, &names).map_err(|error| Error::Io {
             what: "make certificates".into(),

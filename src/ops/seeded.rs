@@ -129,7 +129,7 @@ pub(super) async fn take_over(
         let mut ticked: Option<Instant> = None;
         // What it claims is what it knows its primary to own, and that primary must hear of it.
         loop {
-            let lacks = match node.view(fleet.seven).await {
+            let lacks = match node.view(fleet.shards).await {
                 Ok(view) if view.info.current_epoch < highest => {
                     Some("has not heard of every epoch".to_owned())
                 }
@@ -173,7 +173,7 @@ pub(super) async fn take_over(
 }
 
 fn one(fleet: &Fleet, number: usize, fault: &Fault) -> crate::error::Error {
-    failed("forming failed", vec![fleet.problem(number, fault)])
+    fleet.failure("forming failed", number, fault)
 }
 
 /// What a node lacks before it may take over; `None` if nothing.

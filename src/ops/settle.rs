@@ -12,12 +12,16 @@ use crate::client::{Connection, Fault};
 use crate::cluster::tag_in;
 use crate::error::{Error, NodeProblem, Result};
 use crate::plan::{Replication, View};
-use crate::server::Capabilities;
+use crate::server::{self, Capabilities, SyncTrouble};
 use crate::store::{Cluster, Journal, Manifest};
 use crate::sys;
 
 /// How long a primary may take to count its replicas (`replicationCron`, each second).
 const REPLICA_COUNT: Duration = Duration::from_secs(2);
+
+/// How long replicas may be apart from their primaries before their logs are asked why: they try
+/// again each second (`replicationCron`), and say so each time.
+const SYNC_PATIENCE: Duration = Duration::from_millis(1500);
 
 /// How long a request may take to reach the replicas before another is sent.
 const OFFSET_PATIENCE: Duration = Duration::from_millis(100);
@@ -146,6 +150,7 @@ impl Fleet {
     /// Waits until every replica is in sync; at least `replicas` nodes must be replicas by then.
     async fn wait_for_sync(&mut self, context: &Context, replicas: usize) -> Result<()> {
         let patience = context.patience("the replicas to be in sync");
+        let began = Instant::now();
         loop {
             let states = self.replications().await;
             let are = states
@@ -171,9 +176,43 @@ impl Fleet {
                 return Ok(());
             }
             self.refuse_dead_nodes()?;
+            if began.elapsed() > SYNC_PATIENCE {
+                self.refuse_vain_sync(&states)?;
+            }
             self.reconnect_broken(&states).await;
             patience.pause(self.pause(), || problems).await?;
         }
+    }
+
+    /// Fails if the log of a replica without a link says that it will never get in sync: its
+    /// primary does not let it in, or sends what it cannot read.
+    fn refuse_vain_sync(&self, states: &[Result<Replication, Fault>]) -> Result<()> {
+        let is_apart = |state: &Replication| state.replica && !state.link_up;
+        for (node, state) in self.nodes.iter().zip(states) {
+            if !state.as_ref().is_ok_and(is_apart) {
+                continue;
+            }
+            let Ok(end) = server::log_end(&node.log) else {
+                continue;
+            };
+            let name = node.addr.to_string();
+            match server::sync_trouble(&end) {
+                Some(SyncTrouble::Refused(message)) => {
+                    return Err(Error::Refused {
+                        node: name,
+                        message,
+                    });
+                }
+                Some(SyncTrouble::Unreadable(message)) => {
+                    return Err(failed(
+                        "a replica cannot read the snapshot of its primary",
+                        vec![NodeProblem::new(name, message)],
+                    ));
+                }
+                None => {}
+            }
+        }
+        Ok(())
     }
 
     /// Drops connections that broke, and makes them anew.

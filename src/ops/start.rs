@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::access::certificates;
+use super::access::{access, certificates};
 use super::answer::Answer;
 use super::clean::{delete_data, refuse_while_used};
 use super::commands::user_conf;
@@ -12,7 +12,7 @@ use super::fleet::Fleet;
 use super::launch::Launch;
 use super::limits;
 use super::new::{journal_for, make, write_conf};
-use super::programs::Programs;
+use super::programs::{Programs, agree_on_shards};
 use super::resume::resume_forming;
 use super::security::check_certificates;
 use super::settle::{Pace, put_back, settle};
@@ -179,7 +179,18 @@ pub(super) fn refuse_differences(
 ) -> Result<()> {
     let ports: Vec<u16> = manifest.nodes.iter().map(|entry| entry.addr.port).collect();
     wish.check_selectors(&manifest.spec, &ports)?;
-    let (secrets, certificates) = (cluster.secrets()?, certificates(cluster, manifest)?);
+    let (secrets, mut certificates) = (cluster.secrets()?, certificates(cluster, manifest)?);
+    // Renewed ones take the place of old ones when the nodes start.
+    let may_renew = manifest
+        .spec
+        .security
+        .tls
+        .as_ref()
+        .is_some_and(|tls| tls.own)
+        && Fleet::observe(cluster, manifest)?.refuse_running().is_ok();
+    if may_renew && wish.certificates.is_some() {
+        certificates.clone_from(&wish.certificates);
+    }
     let differences = wish.differences(manifest, &secrets, certificates.as_ref());
     if differences.is_empty() {
         return Ok(());
@@ -210,15 +221,25 @@ pub(super) async fn bring_up(
     };
     let dead = fleet.numbers(|node| !node.runs());
     if dead.len() < fleet.nodes.len() {
-        refuse_other_server(context, manifest, &fleet, wish).await?;
+        refuse_other_server_than_runs(context, manifest, &fleet, wish).await?;
     }
     if !dead.is_empty() {
         let programs = programs_for(context, manifest, wish, &fleet, &dead).await?;
         limits::require(context, &manifest.spec, &programs, dead.len())?;
         fleet.seven = programs.capabilities().seven;
-        let files = certificates(cluster, manifest)?;
-        if let (Some(tls), Some(files)) = (&manifest.spec.security.tls, files) {
-            check_certificates(&files, &manifest.spec, tls)?;
+        if let Some(tls) = &manifest.spec.security.tls {
+            // That these may be others than before was decided when differences were refused.
+            let files = match &wish.certificates {
+                Some(renewed) => Some(renewed.clone()),
+                None => certificates(cluster, manifest)?,
+            };
+            if let Some(files) = &files {
+                check_certificates(files, &manifest.spec, tls)?;
+            }
+            if wish.certificates.is_some() {
+                cluster.write_certificates(files.as_ref())?;
+                fleet.access = access(cluster, manifest)?;
+            }
         }
         let order = prepare(context, cluster, manifest, &dead, &programs)?;
         refuse_to_wipe(cluster, manifest, &mut fleet, &dead).await?;
@@ -233,6 +254,7 @@ pub(super) async fn bring_up(
         journal.restore.extend(fresh.restore);
         cluster.write_journal(&journal)?;
         programs.record(manifest);
+        fleet.shards = fleet.seven && agree_on_shards(manifest);
         cluster.write_manifest(manifest)?;
         if !fleet.is_small() {
             values.retain(|(name, _)| *name != "hz");
@@ -294,11 +316,31 @@ fn refuse_taken_ports(manifest: &Manifest, fleet: &Fleet, dead: &[usize]) -> Res
 }
 
 /// Refuses `--server` and `--server-for` if they name other servers than those that run.
-async fn refuse_other_server(
+async fn refuse_other_server_than_runs(
     context: &Context,
     manifest: &Manifest,
     fleet: &Fleet,
     wish: &StartWish,
+) -> Result<()> {
+    let running = fleet.numbers(super::fleet::Node::runs);
+    refuse_other_server_on(context, manifest, wish, &running).await
+}
+
+/// Refuses `--server` and `--server-for` if they name other servers than those that were recorded.
+pub(super) async fn refuse_other_server(
+    context: &Context,
+    manifest: &Manifest,
+    wish: &StartWish,
+) -> Result<()> {
+    let all: Vec<usize> = (0..manifest.nodes.len()).collect();
+    refuse_other_server_on(context, manifest, wish, &all).await
+}
+
+async fn refuse_other_server_on(
+    context: &Context,
+    manifest: &Manifest,
+    wish: &StartWish,
+    numbers: &[usize],
 ) -> Result<()> {
     if wish.server.is_none() && wish.servers.is_empty() {
         return Ok(());
@@ -310,8 +352,7 @@ async fn refuse_other_server(
         programs = Programs::of(context.find_server(Some(server)).await?);
     }
     programs.add(context, wish).await?;
-    let running = fleet.numbers(super::fleet::Node::runs);
-    refuse_mixture(manifest, &programs, &running)
+    refuse_mixture(manifest, &programs, numbers)
 }
 
 /// Refuses `programs` that differ in kind or version from what the nodes `numbers` run.
@@ -352,11 +393,22 @@ async fn programs_for(
         Some(server) => context.find_server(Some(server)).await?,
         None => again(context, &manifest.server).await?,
     });
-    // Who says nothing gets each node's own server again; --server speaks of all.
+    // Who says nothing gets each node's own server again; --server speaks of all. Many nodes may
+    // share one, which is asked once.
+    let mut asked: Vec<(&ServerInfo, Binary)> = Vec::new();
     for (number, entry) in manifest.nodes.iter().enumerate() {
-        if let (None, Some(own)) = (&wish.server, &entry.server) {
-            programs.set(number, again(context, own).await?);
-        }
+        let (None, Some(own)) = (&wish.server, &entry.server) else {
+            continue;
+        };
+        let known = asked.iter().find(|(info, _)| *info == own);
+        let binary = if let Some((_, binary)) = known {
+            binary.clone()
+        } else {
+            let binary = again(context, own).await?;
+            asked.push((own, binary.clone()));
+            binary
+        };
+        programs.set(number, binary);
     }
     programs.add(context, wish).await?;
     programs.check(&manifest.spec).await?;
@@ -395,10 +447,31 @@ async fn programs_for(
 /// The server that last wrote a node's data; if that is gone, the one that any new cluster would get.
 async fn again(context: &Context, recorded: &ServerInfo) -> Result<Binary> {
     match Binary::probe(&recorded.path).await {
-        Ok(binary) => Ok(binary),
-        Err(error) if recorded.path.exists() => Err(error),
-        Err(_) => context.find_server(None).await,
+        Ok(binary) => return Ok(binary),
+        Err(error) if recorded.path.exists() => return Err(error),
+        Err(_) => {}
     }
+    let gone = format!("the server {} is gone", recorded.path.display());
+    let Ok(found) = context.find_server(None).await else {
+        return Err(Error::Unfit {
+            message: gone,
+            hint: "put it back, or name another with --server PATH".into(),
+        });
+    };
+    if !is_same(recorded, &found) {
+        return Err(Error::Unfit {
+            message: format!(
+                "{gone}, and what there is instead is {found}, not {} {}",
+                recorded.kind, recorded.version
+            ),
+            hint: "put it back, or name another with --server PATH".into(),
+        });
+    }
+    context.events.note(format!(
+        "{gone}; taking {found} at {}",
+        found.path.display()
+    ));
+    Ok(found)
 }
 
 /// Makes sure that each of the nodes `dead` would start as who it was, and says in which order to

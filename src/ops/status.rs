@@ -12,7 +12,7 @@ use super::fleet::{Fleet, Life, Node};
 use super::ready::expected;
 use crate::client::{Access, Connection, Fault};
 use crate::cluster::NodeAddr;
-use crate::error::{NodeProblem, Result};
+use crate::error::{Error, NodeProblem, Result};
 use crate::plan::{View, missing};
 use crate::store::Journal;
 
@@ -32,9 +32,20 @@ pub async fn status(context: &Context) -> Result<Answer> {
         .manifest()?
         .ok_or_else(|| context.no_such_cluster())?;
     let journal = cluster.journal()?;
-    let mut fleet = Fleet::open(context, &cluster, &manifest)?;
-    let (seven, access) = (fleet.seven, &fleet.access);
-    let looks = fleet.nodes.iter_mut().map(|node| look(node, seven, access));
+    // Without a way in, what can be seen from outside is shown all the same.
+    let (mut fleet, no_way_in) = match Fleet::open(context, &cluster, &manifest) {
+        Ok(fleet) => (fleet, None),
+        Err(error @ Error::Corrupt { .. }) => {
+            let fleet = Fleet::observe(&cluster, &manifest)?.within(context);
+            (fleet, Some(error.to_string()))
+        }
+        Err(error) => return Err(error),
+    };
+    let (shards, access) = (fleet.shards, &fleet.access);
+    let looks = fleet
+        .nodes
+        .iter_mut()
+        .map(|node| look(node, shards, access));
     let looks = join_all(looks).await;
     let (states, looks): (Vec<ProcessState>, Vec<Result<View, String>>) = looks.into_iter().unzip();
 
@@ -53,6 +64,11 @@ pub async fn status(context: &Context) -> Result<Answer> {
         node.process = *state;
     }
     answer.problems = problems;
+    if let Some(why) = no_way_in {
+        answer
+            .problems
+            .insert(0, NodeProblem::new(&manifest.name, why));
+    }
     if let Some(journal) = &journal {
         let mut text = format!(
             "`{}` is at work, or was interrupted: run it again to finish",
@@ -89,7 +105,7 @@ pub async fn status(context: &Context) -> Result<Answer> {
 /// What one node's process does, and what the node sees.
 async fn look(
     node: &mut Node,
-    seven: bool,
+    shards: bool,
     access: &Access,
 ) -> (ProcessState, Result<View, String>) {
     match &node.life {
@@ -108,7 +124,7 @@ async fn look(
     let looked = tokio::time::timeout(PATIENCE + EXPLANATION, async {
         node.connect(access, PATIENCE).await?;
         match &node.connection {
-            Some(connection) => connection.view(seven).await,
+            Some(connection) => connection.view(shards).await,
             None => Err(Fault::Silent),
         }
     });

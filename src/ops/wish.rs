@@ -147,6 +147,15 @@ impl StartWish {
                 "pass --password-file FILE too",
             ));
         }
+        if self.replication_user.is_some()
+            && self.replication_password.is_none()
+            && self.password.is_none()
+        {
+            return Err(Error::usage(
+                "--replication-user has no password",
+                "pass --replication-password-file FILE too",
+            ));
+        }
         if self.generate_password && self.acl.is_some() {
             return Err(Error::usage(
                 "--generate-password makes a password that the ACL file does not know",
@@ -340,7 +349,7 @@ impl StartWish {
             tls.map(|tls| tls.clients.word()),
         );
         if let Some(wish) = &self.certificates
-            && certificates.is_none_or(|is| (&wish.ca, &wish.node) != (&is.ca, &is.node))
+            && certificates.is_none_or(|is| !is.same_files(wish))
         {
             found
                 .0

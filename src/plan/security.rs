@@ -1,4 +1,5 @@
-//! Who may come in, and how: passwords, ACL users, TLS. The secrets themselves are never here.
+//! Who may come in, and how: passwords, ACL users, TLS. What a manifest records of it has no secret
+//! in it; [`Secrets`] and [`Certificates`] are kept elsewhere.
 
 use std::fmt::{self, Write as _};
 
@@ -112,6 +113,16 @@ pub struct Certificates {
     pub client: String,
     /// Its key.
     pub client_key: String,
+}
+
+impl Certificates {
+    /// Whether `other` has the same certificates and keys, but for the key of the CA.
+    pub fn same_files(&self, other: &Self) -> bool {
+        let files = |of: &Self| {
+            [&of.ca, &of.node, &of.node_key, &of.client, &of.client_key].map(String::clone)
+        };
+        files(self) == files(other)
+    }
 }
 
 /// Keys are not printed.

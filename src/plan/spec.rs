@@ -168,16 +168,11 @@ impl ClusterSpec {
         }
     }
 
-    /// The host name that node `number` (from 0) on `port` gives to clients; `None` where a port
-    /// is needed to tell.
-    pub fn hostname_of(&self, number: usize, port: Option<u16>) -> Option<String> {
+    /// The host name that node `number` (from 0) on `port` gives to clients, if it gives one.
+    pub fn hostname_of(&self, number: usize, port: u16) -> Option<String> {
         let name = self.announce.hostname.as_ref()?;
         let name = name.replace("{index}", &(number + 1).to_string());
-        match port {
-            Some(port) => Some(name.replace("{port}", &port.to_string())),
-            None if name.contains("{port}") => None,
-            None => Some(name),
-        }
+        Some(name.replace("{port}", &port.to_string()))
     }
 
     /// The directives of node `number` (from 0) on `port`, in the order of `redis.conf`: the last

@@ -142,23 +142,18 @@ fn started(out: &mut String, answer: &Answer) {
         _ => String::new(),
     };
     let took = seconds(answer.elapsed);
-    let count = answer.nodes.len();
+    let count = counted(answer.nodes.len(), "node", "nodes");
     match (answer.changed, answer.state) {
-        (false, _) => push(
-            out,
-            &format!("unchanged: {count} nodes of {server} run at {at}"),
-        ),
+        (false, _) => push(out, &format!("unchanged: {count} of {server} run at {at}")),
         (true, State::Ok) => {
             push(
                 out,
-                &format!(
-                    "Started {count} nodes of {server} at {at}; the cluster is ready after {took}"
-                ),
+                &format!("Started {count} of {server} at {at}; the cluster is ready after {took}"),
             );
         }
         (true, _) => push(
             out,
-            &format!("Started {count} nodes of {server} at {at} in {took}"),
+            &format!("Started {count} of {server} at {at} in {took}"),
         ),
     }
 }
@@ -432,7 +427,11 @@ fn stop(out: &mut String, stopped: &Stopped) {
     let ended = count(StopResult::Stopped) + killed;
     push(
         out,
-        &format!("Stopped {ended} nodes in {}{how}", seconds(stopped.elapsed)),
+        &format!(
+            "Stopped {} in {}{how}",
+            counted(ended, "node", "nodes"),
+            seconds(stopped.elapsed)
+        ),
     );
     for (node, _, _) in stopped
         .nodes

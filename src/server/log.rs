@@ -45,6 +45,9 @@ pub fn fatal_line(log_end: &[u8]) -> Option<String> {
             "Can't open",
             "unix socket path",
             "Failed to load",
+            "Failed opening",
+            "Can't load module",
+            "Module Configuration detected",
         ]
         .iter()
         .any(|start| line.contains(start))
@@ -61,6 +64,35 @@ pub fn fatal_line(log_end: &[u8]) -> Option<String> {
             .find(is_reason)
             .map(|line| after_prefix(line).to_owned()),
     }
+}
+
+/// Why a replica will never get in sync, in the words of its log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SyncTrouble {
+    /// Its primary does not let it in.
+    Refused(String),
+    /// It cannot read what its primary sends.
+    Unreadable(String),
+}
+
+/// What the last lines of a replica's log say about replication that cannot succeed.
+pub fn sync_trouble(log_end: &[u8]) -> Option<SyncTrouble> {
+    tail(log_end, 8).iter().rev().find_map(|line| {
+        let message = || after_prefix(line).to_owned();
+        let has = |words: &[&str]| words.iter().any(|word| line.contains(word));
+        // `-WRONGPASS` and the like are the primary's answers to AUTH, PING, REPLCONF and PSYNC.
+        if has(&["-WRONGPASS", "-NOAUTH", "-NOPERM", "-DENIED"]) {
+            Some(SyncTrouble::Refused(message()))
+        } else if has(&[
+            "Can't handle RDB format version",
+            "Failed trying to load the MASTER",
+            "Failed trying to load the PRIMARY",
+        ]) {
+            Some(SyncTrouble::Unreadable(message()))
+        } else {
+            None
+        }
+    })
 }
 
 /// The message of a log line, without `pid:role date time mark`.

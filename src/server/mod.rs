@@ -21,7 +21,7 @@ pub use config::{
 };
 pub use digest::{copy_hashed, sha256, sha256_of_tree};
 pub use fetch::{Fetcher, Places, is_mismatch, requirement};
-pub use log::{fatal_line, log_end, tail};
+pub use log::{SyncTrouble, fatal_line, log_end, sync_trouble, tail};
 pub use packages::{Label, PACKAGES, Package, Program, Wheel, nearest};
 pub use ports::{
     Ports, PortsError, PortsWish, check as check_ports, check_hosts, conflicts, reserve,

@@ -32,7 +32,7 @@ kill "$reader" 2>/dev/null
 exit "$code""#;
 
 /// What may be secret, or would confuse a `make` that is run by us inside of another one.
-const NOT_HANDED_ON: [&str; 5] = [
+pub(super) const NOT_HANDED_ON: [&str; 5] = [
     "RCLUSTER_PASSWORD",
     "REDISCLI_AUTH",
     "MAKEFLAGS",

@@ -63,9 +63,11 @@ impl DataNames {
     fn is_append_file(&self, name: &str) -> bool {
         // The one of a server whose first snapshot is not finished is "temp-appendonly.aof.incr".
         let finished = name.strip_prefix("temp-").unwrap_or(name);
-        finished
-            .strip_prefix(self.append_file.as_str())
-            .is_some_and(|rest| rest.starts_with('.'))
+        // The file of an older server is moved there under its own name.
+        finished == self.append_file
+            || finished
+                .strip_prefix(self.append_file.as_str())
+                .is_some_and(|rest| rest.starts_with('.'))
             || is_temporary_data(name)
     }
 }

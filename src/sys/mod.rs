@@ -14,7 +14,9 @@ pub mod surroundings;
 
 use std::io;
 use std::os::fd::AsFd;
+use std::os::fd::{BorrowedFd, RawFd};
 
+use nix::fcntl::{FcntlArg, FdFlag};
 use nix::sys::signal::{SigHandler, Signal, raise, signal};
 use nix::sys::stat::{Mode, fstat, umask};
 use nix::unistd::{Gid, Group, Uid, User};
@@ -22,6 +24,30 @@ use nix::unistd::{Gid, Group, Uid, User};
 /// Makes everything that this process and its children create private: directories 0700, files 0600.
 pub fn private_umask() {
     umask(Mode::from_bits_truncate(0o077));
+}
+
+/// Keeps what files were open when we started to ourselves: a server that lives on with a pipe or a
+/// lock of whoever called us would hold it open for as long.
+pub fn keep_descriptors_to_ourselves() {
+    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else {
+        return;
+    };
+    let numbers: Vec<i32> = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|number| *number > 2)
+        .collect();
+    numbers.into_iter().for_each(close_in_children);
+}
+
+#[expect(
+    unsafe_code,
+    reason = "the number of a descriptor that was inherited has no safe owner"
+)]
+fn close_in_children(number: RawFd) {
+    // SAFETY: the descriptor is only borrowed for the call; one that is closed by now gives EBADF.
+    let fd = unsafe { BorrowedFd::borrow_raw(number) };
+    nix::fcntl::fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).ok();
 }
 
 /// Twenty random bytes: a node id.

@@ -40,6 +40,20 @@ pub fn holder(port: u16) -> Option<String> {
     })
 }
 
+/// Whether process `pid` has the listening socket on `port`; `None` if that cannot be seen.
+pub fn listens(pid: i32, port: u16) -> Option<bool> {
+    let (inode, true) = socket_on(port)? else {
+        return Some(false);
+    };
+    let wanted = format!("socket:[{inode}]");
+    let fds = fs::read_dir(proc_path(pid).join("fd")).ok()?;
+    Some(
+        fds.flatten().any(|fd| {
+            fs::read_link(fd.path()).is_ok_and(|link| link.as_os_str() == wanted.as_str())
+        }),
+    )
+}
+
 /// The inode of a socket whose local port is `port`, listening ones first.
 fn socket_on(port: u16) -> Option<(u64, bool)> {
     const LISTEN: &str = "0A";
