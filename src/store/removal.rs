@@ -65,7 +65,8 @@ impl DataNames {
         let finished = name.strip_prefix("temp-").unwrap_or(name);
         finished
             .strip_prefix(self.append_file.as_str())
-            .is_some_and(|rest| rest.starts_with('.'))
+            // Without an end it is that of an older server, which a newer one took over.
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
             || is_temporary_data(name)
     }
 }
