@@ -182,7 +182,8 @@ pub(super) fn refuse_differences(
     let (secrets, certificates) = (cluster.secrets()?, certificates(cluster, manifest)?);
     let differences = wish.differences(manifest, &secrets, certificates.as_ref());
     if differences.is_empty() {
-        return Ok(());
+        let ports = manifest.nodes.iter().map(|entry| entry.addr.port);
+        return wish.check_selectors(&manifest.spec, &ports.collect::<Vec<_>>());
     }
     Err(Error::ShapeDiffers {
         name: context.name.to_string(),
