@@ -233,6 +233,9 @@ pub(super) async fn bring_up(
         let fresh = journal_for(context, journal.work, cluster, manifest, &values, &dead)?;
         journal.restore.extend(fresh.restore);
         cluster.write_journal(&journal)?;
+        if wish.server.is_some() || !wish.servers.is_empty() {
+            programs.warn_of_mixture(context, manifest);
+        }
         programs.record(manifest);
         cluster.write_manifest(manifest)?;
         if !fleet.is_small() {
