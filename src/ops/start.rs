@@ -193,7 +193,8 @@ pub(super) fn refuse_differences(
     }
     let differences = wish.differences(manifest, &secrets, certificates.as_ref());
     if differences.is_empty() {
-        return Ok(());
+        let ports = manifest.nodes.iter().map(|entry| entry.addr.port);
+        return wish.check_selectors(&manifest.spec, &ports.collect::<Vec<_>>());
     }
     Err(Error::ShapeDiffers {
         name: context.name.to_string(),
@@ -253,6 +254,9 @@ pub(super) async fn bring_up(
         let fresh = journal_for(context, journal.work, cluster, manifest, &values, &dead)?;
         journal.restore.extend(fresh.restore);
         cluster.write_journal(&journal)?;
+        if wish.server.is_some() || !wish.servers.is_empty() {
+            programs.warn_of_mixture(context, manifest);
+        }
         programs.record(manifest);
         fleet.shards = fleet.seven && agree_on_shards(manifest);
         cluster.write_manifest(manifest)?;

@@ -17,7 +17,7 @@ pub enum Selector {
     All,
     /// `primary`, or `primary:2`: that of shard 2, counted from 1.
     Primary(Option<usize>),
-    /// `replica`, `replica:2`: those of shard 2, or `replica:2.1`: the first of them.
+    /// `replica`, `replica:2`: those of shard 2, or `replica:2.1`: that with the lowest index.
     Replica(Option<usize>, Option<usize>),
     /// `4`: node 4, counted from 1.
     Index(usize),
@@ -40,8 +40,9 @@ impl Selector {
             (Self::Port(wish), _) => wish == port,
             (Self::Primary(wish), Some((at, shard))) => is(wish, at) && shard.primary == number,
             (Self::Replica(wish, which), Some((at, shard))) => {
-                let place = shard.replicas.iter().position(|node| *node == number);
-                is(wish, at) && place.is_some_and(|place| is(which, place))
+                // By index, which is what people see; the layout has them in another order.
+                let before = shard.replicas.iter().filter(|node| **node < number).count();
+                is(wish, at) && shard.primary != number && is(which, before)
             }
             (_, None) => false,
         }
@@ -141,6 +142,15 @@ mod tests {
                 .collect();
             assert_eq!(found, wanted, "{text}");
             assert_eq!(selector.to_string(), text);
+        }
+        // 4 and 9 copy 3.
+        let layout = Layout::new(3, 2);
+        for (text, wanted) in [("replica:3.1", 3), ("replica:3.2", 8)] {
+            let selector: Selector = text.parse().expect(text);
+            let found: Vec<usize> = (0..9)
+                .filter(|number| selector.selects(&layout, *number, 0))
+                .collect();
+            assert_eq!(found, [wanted], "{text}");
         }
         assert_eq!("slave:2".parse(), Ok(Selector::Replica(Some(2), None)));
         for bad in [

@@ -63,11 +63,10 @@ impl DataNames {
     fn is_append_file(&self, name: &str) -> bool {
         // The one of a server whose first snapshot is not finished is "temp-appendonly.aof.incr".
         let finished = name.strip_prefix("temp-").unwrap_or(name);
-        // The file of an older server is moved there under its own name.
-        finished == self.append_file
-            || finished
-                .strip_prefix(self.append_file.as_str())
-                .is_some_and(|rest| rest.starts_with('.'))
+        finished
+            .strip_prefix(self.append_file.as_str())
+            // Without an end it is that of an older server, which a newer one took over.
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
             || is_temporary_data(name)
     }
 }

@@ -3,6 +3,7 @@
 //! Every test has a [`Sandbox`](sandbox::Sandbox): its own home, its own ports, its own processes.
 //! `RCLUSTER_TEST_SERVER=/path/to/server` runs them on another server than the one on `PATH`.
 
+mod addresses;
 mod auth;
 mod clean;
 mod config;
@@ -12,6 +13,7 @@ mod doctor;
 mod json;
 mod layers;
 mod locks;
+mod mixed;
 mod ports;
 mod processes;
 mod sandbox;

@@ -309,7 +309,8 @@ fn lines_of(text: &str) -> Vec<Line> {
             };
             Line {
                 id: (*id).to_owned(),
-                addr: (*addr).to_owned(),
+                // What follows a comma is not told by every server.
+                addr: addr.split(',').next().unwrap_or_default().to_owned(),
                 flags: flags.split(',').map(str::to_owned).collect(),
                 primary: (*primary).to_owned(),
                 epoch: epoch.parse().expect("an epoch"),
