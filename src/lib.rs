@@ -85,7 +85,8 @@
 //! - Waiting happens in one place, with a deadline and a memory of what was missing (`ops/wait.rs`).
 //! - `redis.conf` always holds the user's values; ours are put back before success is reported.
 //! - A password is a [`secrecy::SecretString`] from where it is read to where it is written; it is
-//!   exposed in three places: the nodes' `redis.conf`, the cluster's `secrets/`, and `AUTH`.
+//!   exposed to be compared, and in three places: what a node's server reads at its start
+//!   (`redis.conf`, `users.acl`), the cluster's `secrets/`, and `AUTH`.
 
 pub mod cli;
 pub mod client;

@@ -164,7 +164,7 @@ pub struct StartArgs {
     /// Replicas of each primary [default: 1]
     #[arg(long, value_name = "N", alias = "cluster-replicas", help_heading = SHAPE)]
     pub replicas: Option<usize>,
-    /// Server program, by path or by name [default: redis-server or valkey-server on PATH]
+    /// Server program, by path or by name [default: that of `server use`, else redis-server or valkey-server on PATH, else the newest installed]
     #[arg(long, value_name = "PATH|NAME", env = "RCLUSTER_SERVER", help_heading = SHAPE)]
     pub server: Option<String>,
     /// Another server program for some nodes, such as `replica=/opt/valkey-server`; may be repeated
@@ -345,7 +345,7 @@ pub struct DoctorArgs {
     /// Replicas of each primary [default: 1]
     #[arg(long, value_name = "N", alias = "cluster-replicas")]
     pub replicas: Option<usize>,
-    /// Server program, by path or by name [default: redis-server or valkey-server on PATH]
+    /// Server program, by path or by name [default: that of `server use`, else redis-server or valkey-server on PATH, else the newest installed]
     #[arg(long, value_name = "PATH|NAME", env = "RCLUSTER_SERVER")]
     pub server: Option<String>,
 }

@@ -137,9 +137,22 @@ impl Launch<'_> {
         };
         self.context.events.emit(Event::Starting {
             nodes: numbers.len(),
-            server: self.programs.common.to_string(),
+            server: self.servers(fleet, numbers),
             at,
         });
+    }
+
+    /// What the nodes `numbers` run, in words.
+    fn servers(&self, fleet: &Fleet, numbers: &[usize]) -> String {
+        let mut servers = Vec::new();
+        for number in numbers {
+            let port = fleet.nodes.get(*number).map_or(0, |node| node.addr.port);
+            let server = self.programs.program(self.spec, *number, port).to_string();
+            if !servers.contains(&server) {
+                servers.push(server);
+            }
+        }
+        servers.join(" and ")
     }
 
     async fn wait_for_answers(&self, fleet: &mut Fleet, numbers: &[usize]) -> Result<()> {

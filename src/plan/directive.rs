@@ -119,13 +119,13 @@ fn quotes_are_balanced(text: &str) -> bool {
 fn refusal(name: &str) -> Option<&'static str> {
     Some(match name {
         "requirepass" | "masterauth" | "primaryauth" => {
-            "a password has no place on a command line: pass --password-file"
+            "passwords are kept apart: pass --password-file"
         }
         "user" => "users have their passwords with them: pass --aclfile",
         "masteruser" | "primaryuser" => "rcluster sets it: pass --replication-user",
         "aclfile" => "each node gets a copy of its own: pass --aclfile",
         "tls-key-file-pass" | "tls-client-key-file-pass" => {
-            "a passphrase has no place on a command line: pass --tls-key with a key that has none"
+            "pass --tls-key with a key that needs no passphrase"
         }
         "tls-port" | "tls-cluster" | "tls-replication" => "rcluster sets it: pass --tls",
         "tls-auth-clients" => "rcluster sets it: pass --tls-auth-clients",

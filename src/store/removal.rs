@@ -196,6 +196,7 @@ mod tests {
             "temp-rewriteaof-bg-4711.aof",
             "appendonly.aof.1.base.rdb",
             "appendonly.aof.1.incr.aof",
+            "appendonly.aof",
         ] {
             assert!(names.is_append_file(name), "{name}");
         }
@@ -206,7 +207,7 @@ mod tests {
         ] {
             assert!(names.is_file(name), "{name}");
         }
-        for name in ["incr", "temp-", "my.incr", "temp", "appendonly.aof"] {
+        for name in ["incr", "temp-", "my.incr", "temp", "appendonly.aofx"] {
             assert!(!names.is_append_file(name), "{name}");
         }
     }
