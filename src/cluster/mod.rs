@@ -12,7 +12,7 @@ mod slots;
 
 pub use info::{ClusterInfo, Info};
 pub use node::{NodeAddr, NodeId, Role};
-pub use nodes::{Flags, NodeLine, OpenSlot, parse_nodes};
+pub use nodes::{Flags, NodeLine, OpenSlot, parse_nodes, with_shard_ids};
 pub use reply::{ParseError, Reply, printable};
 pub use slot::{SLOT_COUNT, SlotRange, slot_of, slot_text, tag_in};
 pub use slots::{ShardNode, SlotsEntry, parse_shards, parse_slots};

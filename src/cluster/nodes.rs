@@ -178,6 +178,40 @@ fn parse_open_slot(token: &str) -> Result<OpenSlot, ParseError> {
     })
 }
 
+/// The text of a `nodes.conf` with a shard id on every line, if it was written by a server that
+/// knows none (before 7.2); `None` if there is nothing to add.
+///
+/// A newer server that finds none invents one for each node it knows, and then leaves itself out of
+/// its own `CLUSTER SHARDS` until it is started again, when the others have told it theirs. The
+/// id of the primary serves as that of its shard: so all nodes of a cluster, started one after the
+/// other or at once, agree.
+pub fn with_shard_ids(text: &str) -> Option<String> {
+    if text.contains("shard-id=") {
+        return None;
+    }
+    let line = |line: &str| {
+        let fields: Vec<&str> = line.split(' ').collect();
+        let [id, address, flags, primary, rest @ ..] = fields.as_slice() else {
+            return line.to_owned();
+        };
+        if *id == "vars" {
+            return line.to_owned();
+        }
+        let shard = if *primary == "-" { id } else { primary };
+        // Between the commas is the host name, which may be empty.
+        let comma = if address.contains(',') { "" } else { "," };
+        let mut line = format!("{id} {address}{comma},shard-id={shard} {flags} {primary}");
+        for field in rest {
+            line.push(' ');
+            line.push_str(field);
+        }
+        line
+    };
+    let mut new: String = text.lines().map(line).collect::<Vec<_>>().join("\n");
+    new.push('\n');
+    Some(new)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -286,5 +320,25 @@ mod tests {
             line[at] = byte;
             parse_nodes(&line.into_iter().collect::<String>()).ok();
         }
+    }
+
+    #[test]
+    fn shard_ids_are_added_where_an_old_server_knew_none() {
+        let (a, b) = ("a".repeat(40), "b".repeat(40));
+        let old = format!(
+            "{a} 127.0.0.1:1@2 myself,master - 0 0 1 connected 0-16383\n{b} 127.0.0.1:3@4,host slave {a} 0 0 1 connected\nvars currentEpoch 1 lastVoteEpoch 0\n"
+        );
+        let new = with_shard_ids(&old).expect("added");
+        assert_eq!(
+            new,
+            format!(
+                "{a} 127.0.0.1:1@2,,shard-id={a} myself,master - 0 0 1 connected 0-16383\n{b} 127.0.0.1:3@4,host,shard-id={a} slave {a} 0 0 1 connected\nvars currentEpoch 1 lastVoteEpoch 0\n"
+            )
+        );
+        assert_eq!(
+            parse_nodes(&new).expect("readable"),
+            parse_nodes(&old).expect("readable")
+        );
+        assert_eq!(with_shard_ids(&new), None);
     }
 }

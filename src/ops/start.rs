@@ -18,7 +18,7 @@ use super::security::check_certificates;
 use super::settle::{Pace, put_back, settle};
 use super::stop::{GRACE, stop_locked};
 use super::wish::StartWish;
-use crate::cluster::{Role, SLOT_COUNT, parse_nodes};
+use crate::cluster::{Role, SLOT_COUNT, parse_nodes, with_shard_ids};
 use crate::error::{Error, NodeProblem, Result};
 use crate::plan::View;
 use crate::server::{Binary, Version, conflicts, forming_values, is_redis_conf, persists};
@@ -512,6 +512,18 @@ fn prepare(
         let conf = dir
             .read("redis.conf", 1 << 20)
             .map_err(Error::io("read redis.conf in", &path))?;
+        let port = entry.addr.port;
+        let program = programs.program(&manifest.spec, number, port);
+        if program.capabilities().shard_ids {
+            let old = dir
+                .read("nodes.conf", 16 << 20)
+                .map_err(Error::io("read nodes.conf in", &path))?;
+            let old = String::from_utf8(old.unwrap_or_default()).unwrap_or_default();
+            if let Some(new) = with_shard_ids(&old).filter(|_| !old.is_empty()) {
+                dir.write("nodes.conf", new.as_bytes())
+                    .map_err(Error::io("write nodes.conf in", &path))?;
+            }
+        }
         // One that a power cut has emptied is made anew: the server would start on its defaults.
         if !conf.is_some_and(|conf| is_redis_conf(&conf, entry.addr)) {
             write_conf(context, cluster, manifest, &secrets, programs, number, &dir)?;
