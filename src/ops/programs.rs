@@ -114,8 +114,7 @@ impl Programs {
         Ok(())
     }
 
-    /// Says which replicas may not be able to load their primaries' snapshots: formats are read by
-    /// the same and by newer servers, and Redis and Valkey have gone different ways.
+    /// Says which replicas may not be able to load their primaries' snapshots.
     pub(super) fn warn_of_mixture(&self, context: &Context, manifest: &Manifest) {
         let spec = &manifest.spec;
         let program = |number: usize| {
@@ -130,7 +129,7 @@ impl Programs {
         for shard in &layout.shards {
             let primary = program(shard.primary);
             for replica in shard.replicas.iter().map(|replica| program(*replica)) {
-                if replica.kind != primary.kind || replica.version < primary.version {
+                if !understands(replica, primary) {
                     pairs.insert((replica.to_string(), primary.to_string()));
                 }
             }
@@ -150,6 +149,17 @@ impl Programs {
             let own = self.special(&spec, number, entry.addr.port);
             entry.server = own.filter(|own| **own != self.common).map(server_info);
         }
+    }
+}
+
+/// Whether a replica surely can load the snapshots of a primary: formats are read by the same and
+/// by newer servers. Redis and Valkey share those up to Redis 7.2; then Redis 7.4 has a new one,
+/// and Valkey writes the old one for who knows no other.
+fn understands(replica: &Binary, primary: &Binary) -> bool {
+    match (replica.kind, primary.kind) {
+        (Kind::Valkey, Kind::Redis) => primary.version < Version(7, 4, 0),
+        (Kind::Redis, Kind::Valkey) => replica.version >= Version(7, 2, 0),
+        _ => replica.version >= primary.version,
     }
 }
 
@@ -191,4 +201,47 @@ pub(super) fn agree_on_shards(manifest: &Manifest) -> bool {
 /// Whether all servers that a manifest names know what came with 7.0.
 pub(super) fn know_seven(manifest: &Manifest) -> bool {
     Programs::recorded(manifest).is_none_or(|programs| programs.capabilities().seven)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Kind::{Redis, Valkey};
+
+    /// Every pair was tried: with `false` the replica never gets in sync, or need not.
+    #[test]
+    fn replicas_understand_what_they_were_seen_to_understand() {
+        let binary = |(kind, version)| Binary {
+            path: "x".into(),
+            kind,
+            version,
+            accepts: BTreeSet::new(),
+            jemalloc: false,
+        };
+        for (primary, replica, wanted) in [
+            ((Redis, Version(6, 2, 14)), (Redis, Version(8, 2, 3)), true),
+            (
+                (Redis, Version(7, 0, 15)),
+                (Redis, Version(6, 2, 14)),
+                false,
+            ),
+            ((Redis, Version(7, 0, 15)), (Valkey, Version(9, 1, 2)), true),
+            ((Redis, Version(8, 2, 3)), (Valkey, Version(9, 1, 2)), false),
+            (
+                (Valkey, Version(8, 0, 1)),
+                (Redis, Version(7, 0, 15)),
+                false,
+            ),
+            ((Valkey, Version(9, 1, 2)), (Redis, Version(8, 2, 3)), true),
+            ((Valkey, Version(8, 0, 1)), (Valkey, Version(8, 1, 8)), true),
+            (
+                (Valkey, Version(9, 1, 2)),
+                (Valkey, Version(8, 0, 1)),
+                false,
+            ),
+        ] {
+            let found = understands(&binary(replica), &binary(primary));
+            assert_eq!(found, wanted, "{replica:?} of {primary:?}");
+        }
+    }
 }
