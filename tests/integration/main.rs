@@ -5,6 +5,7 @@
 
 mod addresses;
 mod auth;
+mod bad_input;
 mod clean;
 mod config;
 mod crash;
