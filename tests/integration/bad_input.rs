@@ -26,6 +26,7 @@ fn refused(sandbox: &Sandbox, arguments: &[&str], code: i32, words: &[&str]) {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn each_bad_input_has_its_code_its_words_and_leaves_nothing() {
     let sandbox = Sandbox::new();
     let file = |name: &str, content: &[u8]| sandbox.file(name, content);
