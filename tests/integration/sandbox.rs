@@ -538,8 +538,8 @@ pub(crate) fn redis(port: u64, arguments: &[&str]) -> String {
     }
 }
 
-/// Whether the server of a document is older than 7.0, the version that `cluster-port`,
-/// `proc-title-template` and the directory of append-only files came with.
+/// Whether the server of a document is older than 7.0, the version that `cluster-port` and the
+/// directory of append-only files came with.
 pub(crate) fn is_before_seven(document: &Value) -> bool {
     let version = document["server"]["version"].as_str().expect("a version");
     document["server"]["kind"] == "redis" && version.starts_with("6.")

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::sandbox::{Sandbox, free_ports, is_before_seven, nodes, signal, wait_for};
+use crate::sandbox::{Sandbox, free_ports, nodes, signal, wait_for};
 use crate::witness::{
     ask, assert_ready, cluster_nodes, config, field, ports, redis_cli, text_at, what_is_missing,
 };
@@ -76,13 +76,10 @@ fn after_a_first_start_every_node_knows_only_itself() {
         let title = String::from_utf8_lossy(&title)
             .trim_end_matches(['\0', ' '])
             .to_owned();
-        // Without `proc-title-template` the title is the server's own.
-        let wanted = if is_before_seven(&started) {
-            format!("127.0.0.1:{port} [cluster]")
-        } else {
-            format!("rcluster:default/{}", number + 1)
-        };
-        assert!(title.ends_with(&wanted), "{title}");
+        assert!(
+            title.ends_with(&format!("rcluster:default/{}", number + 1)),
+            "{title}"
+        );
     }
     assert_eq!(
         sandbox.fails("status --json", 5).json()["state"],
