@@ -128,11 +128,12 @@ impl Node {
         if self.connection.is_some() {
             return Ok(());
         }
-        // TLS proves who answers; without it a password would be told to whoever holds the port.
+        // TLS proves who answers; without it a password would be told to whoever took the port
+        // that a server of ours was to get. One that ran before has it.
         if access.password.is_some()
             && access.tls.is_none()
-            && let Some(pid) = self.pid()
-            && sockets::listens(pid, self.addr.port) == Some(false)
+            && let Life::Child(child) = &self.life
+            && sockets::listens(child.pid(), self.addr.port) == Some(false)
         {
             return Err(Fault::Unreachable {
                 why: "it does not listen yet".into(),

@@ -40,24 +40,36 @@ pub fn holder(port: u16) -> Option<String> {
     })
 }
 
-/// Whether process `pid` has the listening socket on `port`; `None` if that cannot be seen.
+/// Whether process `pid` has a listening socket on `port`; `None` if nobody is seen to have one:
+/// the kernel's table may leave a line out while others change it.
 pub fn listens(pid: i32, port: u16) -> Option<bool> {
-    let (inode, true) = socket_on(port)? else {
-        return Some(false);
-    };
-    let wanted = format!("socket:[{inode}]");
+    let listening: Vec<String> = sockets_on(port)?
+        .into_iter()
+        .filter(|(_, listening)| *listening)
+        .map(|(inode, _)| format!("socket:[{inode}]"))
+        .collect();
+    if listening.is_empty() {
+        return None;
+    }
+    // Of several addresses with that port one may be somebody else's.
     let fds = fs::read_dir(proc_path(pid).join("fd")).ok()?;
-    Some(
-        fds.flatten().any(|fd| {
-            fs::read_link(fd.path()).is_ok_and(|link| link.as_os_str() == wanted.as_str())
-        }),
-    )
+    Some(fds.flatten().any(|fd| {
+        fs::read_link(fd.path())
+            .is_ok_and(|link| listening.iter().any(|one| link.as_os_str() == one.as_str()))
+    }))
 }
 
 /// The inode of a socket whose local port is `port`, listening ones first.
 fn socket_on(port: u16) -> Option<(u64, bool)> {
+    let found = sockets_on(port)?;
+    let listening = found.iter().find(|(_, listening)| *listening);
+    listening.or(found.last()).copied()
+}
+
+/// The inodes of all sockets whose local port is `port`, and whether they listen.
+fn sockets_on(port: u16) -> Option<Vec<(u64, bool)>> {
     const LISTEN: &str = "0A";
-    let mut found = None;
+    let mut found = Vec::new();
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
         for line in fs::read_to_string(table).ok()?.lines().skip(1) {
             let fields: Vec<&str> = line.split_ascii_whitespace().collect();
@@ -71,14 +83,11 @@ fn socket_on(port: u16) -> Option<(u64, bool)> {
                 continue;
             };
             if local_port == Some(port) {
-                if *state == LISTEN {
-                    return Some((inode, true));
-                }
-                found = Some((inode, false));
+                found.push((inode, *state == LISTEN));
             }
         }
     }
-    found
+    Some(found)
 }
 
 /// A port that is held but answers nobody: connections to it are refused, and nobody else gets it.

@@ -55,7 +55,12 @@ fn live_with(password: &str, line_break: &str) {
     let document = up.json();
     guest.assert_ready(&document, 1, 1);
     assert_let_in(&document, &guest);
-    assert_eq!(sandbox.status()["state"], "ok", "{password:?}");
+    let status = sandbox.status();
+    assert_eq!(
+        status["state"], "ok",
+        "{password:?}: {}",
+        status["problems"]
+    );
     let recorded = document["password_file"].as_str().expect("a path");
     assert_eq!(fs::read_to_string(recorded).expect("readable"), password);
 
