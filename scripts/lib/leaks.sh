@@ -5,6 +5,8 @@
 # Short, because the path of a Unix socket has 107 characters at most.
 make_base() {
   BASE=$(mktemp -d /tmp/rct.XXXXXX)
+  # One test runs the program as another user, who must be able to get there.
+  chmod 711 "$BASE"
   export TMPDIR=$BASE
   # Tests must not see the clusters of whoever runs them.
   unset RCLUSTER_NAME RCLUSTER_HOME
