@@ -3,6 +3,7 @@
 mod keys;
 mod line;
 mod parsed;
+mod run;
 mod server;
 
 use std::ffi::OsString;
@@ -18,6 +19,7 @@ pub use parsed::Parsed;
 
 use crate::plan::PortChoice;
 use crate::store::ClusterName;
+pub use run::RunArgs;
 pub use server::{InstallArgs, RemoveArgs, ServerVerb, UseArgs};
 
 /// A real Redis or Valkey Cluster in a fraction of a second, and one tool for all that happens to it afterwards
@@ -115,6 +117,8 @@ pub enum Verb {
     Create(CreateArgs),
     /// Start and create in one, as fast as the server allows
     Up(StartArgs),
+    /// Run a command with a cluster of its own, which is gone when the command has ended
+    Run(RunArgs),
     /// Show what runs, who owns which slots, and what is wrong
     Status,
     /// Show all clusters
@@ -442,7 +446,8 @@ mod tests {
             "rcluster server remove",
             "rcluster",
             "rcluster frobnicate",
-            "rcluster run -- true",
+            "rcluster run",
+            "rcluster run true",
             "rcluster -n ../x status",
             "rcluster up --port 0",
             "rcluster up --port 65536",

@@ -19,6 +19,7 @@ mod new;
 mod programs;
 mod ready;
 mod resume;
+mod run;
 mod security;
 mod seeded;
 mod servers;
@@ -26,6 +27,7 @@ mod settle;
 mod start;
 mod status;
 mod stop;
+mod temporary;
 mod tick;
 mod up;
 mod wait;
@@ -37,6 +39,7 @@ pub use context::Context;
 pub use create::{CreateWish, Planned, create, plan_create};
 pub use doctor::{DoctorWish, doctor};
 pub use list::{Listed, list};
+pub use run::{Command, RunEnd, run};
 pub use servers::{
     ChosenServer, InstallWish, Installation, ListedServer, RemovedServer, ServerAnswer,
     ServerState, UsableServer, install_server, list_servers, remove_server, use_server,
@@ -44,5 +47,6 @@ pub use servers::{
 pub use start::start;
 pub use status::status;
 pub use stop::{StopResult, Stopped, stop};
+pub use temporary::{Temporary, TemporaryWish};
 pub use up::up;
 pub use wish::{DEFAULT_PORT, StartWish, TlsWish};

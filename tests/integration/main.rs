@@ -17,6 +17,7 @@ mod locks;
 mod mixed;
 mod ports;
 mod processes;
+mod run;
 mod sandbox;
 mod servers;
 mod start;
