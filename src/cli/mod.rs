@@ -1,5 +1,6 @@
 //! The command line: what may be written, and nothing about what it means.
 
+mod env;
 mod keys;
 mod line;
 mod parsed;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use env::{EnvArgs, Format};
 pub use line::{CommandLine, PASSWORD_VARIABLE, Refusal, Refused};
 pub use parsed::Parsed;
 
@@ -123,6 +125,8 @@ pub enum Verb {
     Status,
     /// Show all clusters
     List,
+    /// Say how programs reach the cluster, as variables for a shell, a file or CI
+    Env(EnvArgs),
     /// End every node, and wait until all are gone
     Stop(StopArgs),
     /// Delete the data of a stopped cluster

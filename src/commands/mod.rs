@@ -6,6 +6,7 @@ mod config;
 mod create;
 mod doctor;
 mod down;
+mod env;
 mod list;
 mod run;
 mod server;
@@ -15,7 +16,7 @@ mod stop;
 mod up;
 mod version;
 
-use std::env;
+use std::env::var_os;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
 use std::os::fd::RawFd;
@@ -93,14 +94,14 @@ fn program(global: &Global) -> String {
     if let Some(home) = global
         .home
         .as_ref()
-        .filter(|_| env::var_os("RCLUSTER_HOME").is_none())
+        .filter(|_| var_os("RCLUSTER_HOME").is_none())
     {
         program = format!("{program} --home {}", home.display());
     }
     if let Some(config) = global
         .config
         .as_ref()
-        .filter(|_| env::var_os("RCLUSTER_CONFIG").is_none())
+        .filter(|_| var_os("RCLUSTER_CONFIG").is_none())
     {
         program = format!("{program} --config {}", config.display());
     }
@@ -134,7 +135,7 @@ fn run(
 ) -> ExitCode {
     let cli = &parsed.cli;
     let global = &cli.global;
-    let dumb = env::var_os("TERM").is_none_or(|term| term == "dumb");
+    let dumb = var_os("TERM").is_none_or(|term| term == "dumb");
     let terminal = io::stderr().is_terminal() && !dumb;
     let progress = Arc::new(Progress::new(
         terminal,
@@ -275,6 +276,7 @@ async fn dispatch(call: &Call, verb: &Verb) -> Result<ExitCode> {
         Verb::Run(args) => run::run(call, args).await,
         Verb::Status => status::run(call).await,
         Verb::List => list::run(call).await,
+        Verb::Env(args) => env::run(call, args).await,
         Verb::Stop(args) => stop::run(call, args).await,
         Verb::Clean(_) => clean::run(call).await,
         Verb::Down(args) => down::run(call, args).await,
@@ -295,6 +297,7 @@ impl Verb {
             Self::Run(_) => "run",
             Self::Status => "status",
             Self::List => "list",
+            Self::Env(_) => "env",
             Self::Stop(_) => "stop",
             Self::Clean(_) => "clean",
             Self::Down(_) => "down",
@@ -311,6 +314,7 @@ impl Verb {
             self,
             Self::Status
                 | Self::List
+                | Self::Env(_)
                 | Self::Server(ServerVerb::List)
                 | Self::Doctor(_)
                 | Self::Config(_)
@@ -336,7 +340,7 @@ fn context(global: &Global, verb: &'static str, progress: &Arc<Progress>) -> Res
 fn home(wish: Option<&PathBuf>) -> Result<PathBuf> {
     // The XDG specification says to ignore relative paths.
     let absolute = |name: &str| {
-        env::var_os(name)
+        var_os(name)
             .map(PathBuf::from)
             .filter(|path| path.is_absolute())
     };

@@ -11,6 +11,7 @@ mod commands;
 mod context;
 mod create;
 mod doctor;
+mod env;
 mod fleet;
 mod launch;
 mod limits;
@@ -38,6 +39,7 @@ pub use clean::{Cleaned, clean, down};
 pub use context::Context;
 pub use create::{CreateWish, Planned, create, plan_create};
 pub use doctor::{DoctorWish, doctor};
+pub use env::{EnvAnswer, EnvFormat, Variable, env, environment};
 pub use list::{Listed, list};
 pub use run::{Command, RunEnd, run};
 pub use servers::{
