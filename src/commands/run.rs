@@ -56,7 +56,8 @@ pub(super) async fn run(call: &Call, args: &RunArgs) -> Result<ExitCode> {
     });
     // Nothing of ours is drawn over what the command says.
     call.progress.finish();
-    let ended = ops::run(&command, &cluster.variables(), &mut signals).await;
+    let variables = cluster.variables()?;
+    let ended = ops::run(&command, &variables, &mut signals).await;
     tokio::select! {
         removed = cluster.end() => {
             if let Err(error) = removed {

@@ -6,6 +6,7 @@ use std::os::fd::RawFd;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
 
+use super::env::{Variable, environment, secrets};
 use super::temporary::Temporary;
 use crate::cluster::printable;
 use crate::error::{Error, Result};
@@ -65,7 +66,7 @@ impl Command {
         Error::NoCommand { name, why }
     }
 
-    fn spawn(&self, variables: &[(String, OsString)]) -> Result<tokio::process::Child> {
+    fn spawn(&self, variables: &[Variable]) -> Result<tokio::process::Child> {
         let (program, arguments) = self.words.split_first().ok_or(Error::NoCommand {
             name: String::new(),
             why: None,
@@ -73,7 +74,11 @@ impl Command {
         let mut command = tokio::process::Command::new(program);
         command
             .args(arguments)
-            .envs(variables.iter().map(|(name, value)| (name, value)))
+            .envs(
+                variables
+                    .iter()
+                    .map(|variable| (variable.name, variable.expose())),
+            )
             .stdin(Stdio::inherit())
             .stdout(Stdio::inherit())
             .stderr(Stdio::inherit());
@@ -93,7 +98,7 @@ impl Command {
 /// to it, but for those that it gets from the terminal as we do.
 pub async fn run(
     command: &Command,
-    variables: &[(String, OsString)],
+    variables: &[Variable],
     signals: &mut Signals,
 ) -> Result<RunEnd> {
     let failed = |source| Error::Io {
@@ -127,19 +132,9 @@ fn code(status: ExitStatus) -> u8 {
 }
 
 impl Temporary {
-    /// What a command finds in its environment.
-    pub fn variables(&self) -> Vec<(String, OsString)> {
-        let nodes: Vec<String> = self
-            .answer
-            .nodes
-            .iter()
-            .map(|node| node.addr.to_string())
-            .collect();
-        vec![
-            ("REDIS_URL".into(), format!("redis://{}", nodes[0]).into()),
-            ("REDIS_CLUSTER_NODES".into(), nodes.join(",").into()),
-            ("RCLUSTER_NAME".into(), self.answer.name.clone().into()),
-            ("RCLUSTER_HOME".into(), self.context().home.path().into()),
-        ]
+    /// What a command finds in its environment: what `env --with-secrets` shows.
+    pub fn variables(&self) -> Result<Vec<Variable>> {
+        let secrets = secrets(self.context(), &self.answer)?;
+        environment(&self.answer, self.context().home.path(), Some(&secrets))
     }
 }
