@@ -2,6 +2,7 @@
 
 mod keys;
 mod line;
+mod logs;
 mod parsed;
 mod server;
 
@@ -14,6 +15,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use line::{CommandLine, PASSWORD_VARIABLE, Refusal, Refused};
+pub use logs::LogsArgs;
 pub use parsed::Parsed;
 
 use crate::plan::PortChoice;
@@ -125,6 +127,8 @@ pub enum Verb {
     Clean(CleanArgs),
     /// Stop a cluster and delete its data
     Down(DownArgs),
+    /// Show what the nodes' logs say, in the order of time
+    Logs(LogsArgs),
     /// Get a server without a package manager, and choose the one that runs
     #[command(subcommand)]
     Server(ServerVerb),

@@ -7,6 +7,7 @@ mod create;
 mod doctor;
 mod down;
 mod list;
+mod logs;
 mod server;
 mod start;
 mod status;
@@ -187,6 +188,10 @@ fn perform(call: &Call, verb: &Verb, progress: &Progress) -> Result<ExitCode> {
             what: "start the runtime".into(),
             source,
         })?;
+    if let Verb::Logs(_) = verb {
+        // It leaves nothing behind: a signal ends it even while nobody takes what it writes.
+        return runtime.block_on(dispatch(call, verb));
+    }
     let ended = runtime.block_on(until_signal(dispatch(call, verb)));
     progress.finish();
     match ended {
@@ -253,6 +258,7 @@ async fn dispatch(call: &Call, verb: &Verb) -> Result<ExitCode> {
         Verb::Stop(args) => stop::run(call, args).await,
         Verb::Clean(_) => clean::run(call).await,
         Verb::Down(args) => down::run(call, args).await,
+        Verb::Logs(args) => logs::run(call, args).await,
         Verb::Server(verb) => server::run(call, verb).await,
         Verb::Doctor(args) => doctor::run(call, args).await,
         Verb::Config(verb) => config::run(call, verb),
@@ -272,6 +278,7 @@ impl Verb {
             Self::Stop(_) => "stop",
             Self::Clean(_) => "clean",
             Self::Down(_) => "down",
+            Self::Logs(_) => "logs",
             Self::Server(verb) => verb.name(),
             Self::Doctor(_) => "doctor",
             Self::Config(_) => "config",
@@ -285,6 +292,7 @@ impl Verb {
             self,
             Self::Status
                 | Self::List
+                | Self::Logs(_)
                 | Self::Server(ServerVerb::List)
                 | Self::Doctor(_)
                 | Self::Config(_)

@@ -12,9 +12,11 @@ mod context;
 mod create;
 mod doctor;
 mod fleet;
+mod follow;
 mod launch;
 mod limits;
 mod list;
+mod logs;
 mod new;
 mod programs;
 mod ready;
@@ -36,7 +38,9 @@ pub use clean::{Cleaned, clean, down};
 pub use context::Context;
 pub use create::{CreateWish, Planned, create, plan_create};
 pub use doctor::{DoctorWish, doctor};
+pub use follow::{LogStart, NodeLine};
 pub use list::{Listed, list};
+pub use logs::{LogSink, LogsWish, follow_logs, logs};
 pub use servers::{
     ChosenServer, InstallWish, Installation, ListedServer, RemovedServer, ServerAnswer,
     ServerState, UsableServer, install_server, list_servers, remove_server, use_server,

@@ -1,6 +1,7 @@
 //! The only writer: answers on standard output; progress, hints and failures on standard error.
 
 mod json;
+mod logs;
 mod progress;
 mod servers;
 mod settings;
@@ -9,6 +10,7 @@ mod text;
 
 use std::io::{self, Write as _};
 
+pub use logs::LogPrinter;
 pub use progress::Progress;
 pub use style::Style;
 

@@ -14,6 +14,7 @@ mod doctor;
 mod json;
 mod layers;
 mod locks;
+mod logs;
 mod mixed;
 mod ports;
 mod processes;
