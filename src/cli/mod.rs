@@ -3,6 +3,7 @@
 mod env;
 mod keys;
 mod line;
+mod logs;
 mod parsed;
 mod run;
 mod server;
@@ -17,6 +18,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use env::{EnvArgs, Format};
 pub use line::{CommandLine, PASSWORD_VARIABLE, Refusal, Refused};
+pub use logs::LogsArgs;
 pub use parsed::Parsed;
 
 use crate::plan::PortChoice;
@@ -133,6 +135,8 @@ pub enum Verb {
     Clean(CleanArgs),
     /// Stop a cluster and delete its data
     Down(DownArgs),
+    /// Show what the nodes' logs say, in the order of time
+    Logs(LogsArgs),
     /// Get a server without a package manager, and choose the one that runs
     #[command(subcommand)]
     Server(ServerVerb),

@@ -8,6 +8,7 @@ mod doctor;
 mod down;
 mod env;
 mod list;
+mod logs;
 mod run;
 mod server;
 mod start;
@@ -200,8 +201,9 @@ fn perform(call: &Call, verb: &Verb, progress: &Progress) -> Result<ExitCode> {
         })?;
     let work = dispatch(call, verb);
     let ended = runtime.block_on(async {
-        // These do something of their own when a signal comes.
-        if matches!(verb, Verb::Run(_)) {
+        // The first does something of its own when a signal comes. The second leaves nothing behind:
+        // a signal ends it even while nobody takes what it writes.
+        if matches!(verb, Verb::Run(_) | Verb::Logs(_)) {
             Ended::Done(work.await)
         } else {
             until_signal(work).await
@@ -280,6 +282,7 @@ async fn dispatch(call: &Call, verb: &Verb) -> Result<ExitCode> {
         Verb::Stop(args) => stop::run(call, args).await,
         Verb::Clean(_) => clean::run(call).await,
         Verb::Down(args) => down::run(call, args).await,
+        Verb::Logs(args) => logs::run(call, args).await,
         Verb::Server(verb) => server::run(call, verb).await,
         Verb::Doctor(args) => doctor::run(call, args).await,
         Verb::Config(verb) => config::run(call, verb),
@@ -301,6 +304,7 @@ impl Verb {
             Self::Stop(_) => "stop",
             Self::Clean(_) => "clean",
             Self::Down(_) => "down",
+            Self::Logs(_) => "logs",
             Self::Server(verb) => verb.name(),
             Self::Doctor(_) => "doctor",
             Self::Config(_) => "config",
@@ -315,6 +319,7 @@ impl Verb {
             Self::Status
                 | Self::List
                 | Self::Env(_)
+                | Self::Logs(_)
                 | Self::Server(ServerVerb::List)
                 | Self::Doctor(_)
                 | Self::Config(_)

@@ -13,9 +13,11 @@ mod create;
 mod doctor;
 mod env;
 mod fleet;
+mod follow;
 mod launch;
 mod limits;
 mod list;
+mod logs;
 mod new;
 mod programs;
 mod ready;
@@ -40,7 +42,9 @@ pub use context::Context;
 pub use create::{CreateWish, Planned, create, plan_create};
 pub use doctor::{DoctorWish, doctor};
 pub use env::{EnvAnswer, EnvFormat, Variable, env, environment};
+pub use follow::{LogStart, NodeLine};
 pub use list::{Listed, list};
+pub use logs::{LogSink, LogsWish, follow_logs, logs};
 pub use run::{Command, RunEnd, run};
 pub use servers::{
     ChosenServer, InstallWish, Installation, ListedServer, RemovedServer, ServerAnswer,

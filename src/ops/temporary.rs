@@ -4,7 +4,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::{self, Permissions};
+use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -130,8 +130,6 @@ impl Place {
             Some(parent) => parent.clone(),
             None => memory_dir(ROOM).unwrap_or_else(env::temp_dir),
         };
-        // tempfile would make it.
-        fs::read_dir(&parent).map_err(Error::io("make a temporary directory in", &parent))?;
         let home = tempfile::Builder::new()
             .prefix("rcluster-")
             .permissions(Permissions::from_mode(0o700))

@@ -50,7 +50,7 @@ pub(super) fn failure(error: &Error, program: &str) -> String {
     line(&json!({ "schema_version": SCHEMA_VERSION, "ok": false, "error": fields }))
 }
 
-fn document(fields: Value) -> String {
+pub(super) fn document(fields: Value) -> String {
     let mut document = json!({ "schema_version": SCHEMA_VERSION, "ok": true });
     if let (Some(document), Value::Object(fields)) = (document.as_object_mut(), fields) {
         document.extend(fields);

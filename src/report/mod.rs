@@ -2,6 +2,7 @@
 
 mod env;
 mod json;
+mod logs;
 mod progress;
 mod servers;
 mod settings;
@@ -11,6 +12,7 @@ mod text;
 use std::io::{self, Write as _};
 
 pub use env::{masks, variables};
+pub use logs::LogPrinter;
 pub use progress::Progress;
 pub use style::Style;
 

@@ -20,6 +20,8 @@ use std::os::fd::{BorrowedFd, RawFd};
 use nix::fcntl::{FcntlArg, FdFlag};
 use nix::sys::signal::{SigHandler, Signal, raise, signal};
 use nix::sys::stat::{Mode, fstat, umask};
+use rustix::event::{PollFd, PollFlags, Timespec};
+
 use nix::unistd::{Gid, Group, Uid, User};
 
 /// Makes everything that this process and its children create private: directories 0700, files 0600.
@@ -120,6 +122,16 @@ fn is_own_group(gid: u32) -> bool {
         return false;
     };
     group.name == user.name && group.mem.iter().all(|member| *member == user.name)
+}
+
+/// Whether `out` is a pipe or a socket that nobody reads any more.
+pub fn reader_is_gone(out: impl AsFd) -> bool {
+    let mut ends = [PollFd::new(&out, PollFlags::empty())];
+    let now = Timespec::default();
+    rustix::event::poll(&mut ends, Some(&now)).is_ok()
+        && ends[0]
+            .revents()
+            .intersects(PollFlags::ERR | PollFlags::HUP)
 }
 
 /// Ends this process by signal `number`, as if nobody had caught it, so that whoever waits for us

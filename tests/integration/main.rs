@@ -15,6 +15,7 @@ mod env;
 mod json;
 mod layers;
 mod locks;
+mod logs;
 mod mixed;
 mod ports;
 mod processes;

@@ -126,7 +126,7 @@ fn failures_before_the_command_are_told_from_the_commands_own() {
             "node_died",
         ),
         (&["--retain", "--", "true"], 125, "usage"),
-        (&["--tmp-dir", "/nonexistent", "--", "true"], 125, "io"),
+        (&["--tmp-dir", "./not-there", "--", "true"], 125, "io"),
     ] {
         let dir = tmp(&sandbox);
         let mut line = vec!["run", "--json"];
