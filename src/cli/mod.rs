@@ -5,6 +5,7 @@ mod keys;
 mod line;
 mod parsed;
 mod server;
+mod talk;
 
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -21,6 +22,7 @@ pub use parsed::Parsed;
 use crate::plan::PortChoice;
 use crate::store::ClusterName;
 pub use server::{InstallArgs, RemoveArgs, ServerVerb, UseArgs};
+pub use talk::{CallArgs, CliArgs};
 
 /// A real Redis or Valkey Cluster in a fraction of a second, and one tool for all that happens to it afterwards
 #[derive(Debug, Parser)]
@@ -123,6 +125,10 @@ pub enum Verb {
     List,
     /// Say how programs reach the cluster, as variables for a shell, a file or CI
     Env(EnvArgs),
+    /// Open redis-cli or valkey-cli on the cluster, or a prompt like theirs
+    Cli(CliArgs),
+    /// Send a command to every node, or to some, and show each one's answer
+    Call(CallArgs),
     /// End every node, and wait until all are gone
     Stop(StopArgs),
     /// Delete the data of a stopped cluster

@@ -6,6 +6,7 @@
 
 mod access;
 mod answer;
+mod call;
 mod clean;
 mod commands;
 mod context;
@@ -27,12 +28,14 @@ mod settle;
 mod start;
 mod status;
 mod stop;
+mod talk;
 mod tick;
 mod up;
 mod wait;
 mod wish;
 
 pub use answer::{Answer, Entrance, NodeAnswer, ProcessState, State};
+pub use call::{Called, Silence, call};
 pub use clean::{Cleaned, clean, down};
 pub use context::Context;
 pub use create::{CreateWish, Planned, create, plan_create};
@@ -46,5 +49,6 @@ pub use servers::{
 pub use start::start;
 pub use status::status;
 pub use stop::{StopResult, Stopped, stop};
+pub use talk::{Heard, Talk, Visit, unanswerable, visit};
 pub use up::up;
 pub use wish::{DEFAULT_PORT, StartWish, TlsWish};

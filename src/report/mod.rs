@@ -3,6 +3,8 @@
 mod env;
 mod json;
 mod progress;
+mod prompt;
+mod reply;
 mod servers;
 mod settings;
 mod style;
@@ -12,10 +14,12 @@ use std::io::{self, Write as _};
 
 pub use env::{masks, variables};
 pub use progress::Progress;
+pub use prompt::Prompt;
+pub use reply::{formatted, raw, redirected};
 pub use style::Style;
 
 use crate::error::Error;
-use crate::ops::{Answer, Cleaned, EnvAnswer, Listed, Planned, ServerAnswer, Stopped};
+use crate::ops::{Answer, Called, Cleaned, EnvAnswer, Listed, Planned, ServerAnswer, Stopped};
 use crate::plan::Finding;
 use crate::settings::Overview;
 
@@ -49,6 +53,8 @@ pub enum Shown<'a> {
     List(&'a [Listed]),
     /// Of `env`, and the same as text.
     Env(&'a EnvAnswer, &'a str),
+    /// Of `call`, and the command.
+    Called(&'a [Called], &'a [Vec<u8>]),
     /// Of `stop`.
     Stopped(&'a Stopped),
     /// Of `clean` and `down`.
@@ -97,6 +103,13 @@ impl Report {
     pub fn help(&self, text: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();
         out.write_all(text.as_bytes())?;
+        out.flush()
+    }
+
+    /// Writes to standard output at once.
+    pub fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes)?;
         out.flush()
     }
 

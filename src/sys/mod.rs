@@ -11,6 +11,7 @@ pub mod mounts;
 pub mod process;
 pub mod sockets;
 pub mod surroundings;
+pub mod terminal;
 
 use std::io;
 use std::os::fd::AsFd;
