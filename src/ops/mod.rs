@@ -6,6 +6,7 @@
 
 mod access;
 mod answer;
+mod call;
 mod clean;
 mod commands;
 mod context;
@@ -31,6 +32,7 @@ mod start;
 mod status;
 mod stop;
 mod supervise;
+mod talk;
 mod temporary;
 mod tick;
 mod up;
@@ -38,6 +40,7 @@ mod wait;
 mod wish;
 
 pub use answer::{Answer, Entrance, NodeAnswer, ProcessState, State};
+pub use call::{Called, Silence, call};
 pub use clean::{Cleaned, clean, down};
 pub use context::Context;
 pub use create::{CreateWish, Planned, create, plan_create};
@@ -55,6 +58,7 @@ pub use start::start;
 pub use status::status;
 pub use stop::{StopResult, Stopped, stop};
 pub use supervise::{Foreground, Restart};
+pub use talk::{Heard, Talk, Visit, unanswerable, visit};
 pub use temporary::{Temporary, TemporaryWish};
 pub use up::up;
 pub use wish::{DEFAULT_PORT, StartWish, TlsWish};

@@ -4,6 +4,8 @@ mod env;
 mod json;
 mod logs;
 mod progress;
+mod prompt;
+mod reply;
 mod servers;
 mod settings;
 mod style;
@@ -14,10 +16,12 @@ use std::io::{self, Write as _};
 pub use env::{masks, variables};
 pub use logs::LogPrinter;
 pub use progress::Progress;
+pub use prompt::Prompt;
+pub use reply::{formatted, raw, redirected};
 pub use style::Style;
 
 use crate::error::Error;
-use crate::ops::{Answer, Cleaned, EnvAnswer, Listed, Planned, ServerAnswer, Stopped};
+use crate::ops::{Answer, Called, Cleaned, EnvAnswer, Listed, Planned, ServerAnswer, Stopped};
 use crate::plan::Finding;
 use crate::settings::Overview;
 
@@ -51,6 +55,8 @@ pub enum Shown<'a> {
     List(&'a [Listed]),
     /// Of `env`, and the same as text.
     Env(&'a EnvAnswer, &'a str),
+    /// Of `call`, and the command.
+    Called(&'a [Called], &'a [Vec<u8>]),
     /// Of `stop`.
     Stopped(&'a Stopped),
     /// Of `clean` and `down`.
@@ -99,6 +105,13 @@ impl Report {
     pub fn help(&self, text: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();
         out.write_all(text.as_bytes())?;
+        out.flush()
+    }
+
+    /// Writes to standard output at once.
+    pub fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes)?;
         out.flush()
     }
 
