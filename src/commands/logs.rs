@@ -7,7 +7,7 @@ use super::Call;
 use crate::cli::LogsArgs;
 use crate::error::{Error, Result};
 use crate::ops::{self, LogStart, LogsWish};
-use crate::report::LogPrinter;
+use crate::report::{LogPrinter, Shown};
 use crate::sys;
 
 /// How many lines of each node are shown before it is followed.
@@ -15,6 +15,15 @@ const LAST: u64 = 10;
 
 pub(super) async fn run(call: &Call, args: &LogsArgs) -> Result<ExitCode> {
     let context = &call.context;
+    if args.errors {
+        let troubles = ops::troubles(context, &args.nodes, args.since).await?;
+        call.answer(&Shown::Troubles(&troubles))?;
+        return Ok(if troubles.found.is_empty() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(5)
+        });
+    }
     let tail = args
         .tail
         .or((args.follow && args.since.is_none()).then_some(LAST));

@@ -29,6 +29,7 @@ mod start;
 mod status;
 mod stop;
 mod tick;
+mod trouble;
 mod up;
 mod wait;
 mod wish;
@@ -48,5 +49,6 @@ pub use servers::{
 pub use start::start;
 pub use status::status;
 pub use stop::{StopResult, Stopped, stop};
+pub use trouble::{Trouble, TroubleKind, Troubles, troubles};
 pub use up::up;
 pub use wish::{DEFAULT_PORT, StartWish, TlsWish};

@@ -7,6 +7,7 @@ mod servers;
 mod settings;
 mod style;
 mod text;
+mod trouble;
 
 use std::io::{self, Write as _};
 
@@ -15,7 +16,7 @@ pub use progress::Progress;
 pub use style::Style;
 
 use crate::error::Error;
-use crate::ops::{Answer, Cleaned, Listed, Planned, ServerAnswer, Stopped};
+use crate::ops::{Answer, Cleaned, Listed, Planned, ServerAnswer, Stopped, Troubles};
 use crate::plan::Finding;
 use crate::settings::Overview;
 
@@ -57,6 +58,8 @@ pub enum Shown<'a> {
     Checked(&'a [Finding]),
     /// Of `config show`, and whether origins are wanted.
     Settings(&'a Overview, bool),
+    /// Of `logs --errors`.
+    Troubles(&'a Troubles),
     /// Of `version`.
     Version,
 }
