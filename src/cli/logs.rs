@@ -1,5 +1,6 @@
 //! The arguments of `logs`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -14,6 +15,7 @@ Examples:
   rcluster logs --tail 50 30001     the last 50 lines of one node
   rcluster logs --since 5m primary  what the primaries wrote in the last five minutes
   rcluster logs --errors            what went wrong; exit 0 if nothing did, 5 if anything did
+  rcluster logs --export artefacts  all that a CI job keeps, without passwords and keys
 
 With --json the answer is one document; with -f too, it is one document a line.";
 
@@ -36,6 +38,9 @@ pub struct LogsArgs {
     /// Show only what went wrong: crashes, failed starts, lost replication, failovers, full disks; exit 5 if there is any
     #[arg(long, conflicts_with_all = ["follow", "tail"])]
     pub errors: bool,
+    /// Copy logs, configurations without secrets, nodes.conf, the status and the errors into a directory that is empty or not there
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["follow", "tail", "since", "errors"])]
+    pub export: Option<PathBuf>,
 }
 
 /// A number of lines; all of them are more than there can be.

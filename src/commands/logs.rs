@@ -1,6 +1,7 @@
 //! `rcluster logs`.
 
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use super::Call;
@@ -15,6 +16,9 @@ const LAST: u64 = 10;
 
 pub(super) async fn run(call: &Call, args: &LogsArgs) -> Result<ExitCode> {
     let context = &call.context;
+    if let Some(directory) = &args.export {
+        return export(call, args, directory).await;
+    }
     if args.errors {
         let troubles = ops::troubles(context, &args.nodes, args.since).await?;
         call.answer(&Shown::Troubles(&troubles))?;
@@ -50,5 +54,31 @@ pub(super) async fn run(call: &Call, args: &LogsArgs) -> Result<ExitCode> {
             source,
         })?;
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn export(call: &Call, args: &LogsArgs, directory: &Path) -> Result<ExitCode> {
+    let context = &call.context;
+    let report = &call.report;
+    let mut texts = vec![("versions.json", report.for_file(&Shown::Version, true))];
+    // What cannot be seen is told by its file too, and the rest is exported all the same.
+    texts.push(match ops::status(context).await {
+        Ok(answer) => (
+            "status.json",
+            report.for_file(&Shown::Status(&answer), true),
+        ),
+        Err(error @ Error::NoSuchCluster { .. }) => return Err(error),
+        Err(error) => ("status.txt", format!("{error}\n")),
+    });
+    texts.push((
+        "errors.txt",
+        match ops::troubles(context, &args.nodes, None).await {
+            Ok(troubles) => report.for_file(&Shown::Troubles(&troubles), false),
+            Err(error @ Error::Usage { .. }) => return Err(error),
+            Err(error) => format!("{error}\n"),
+        },
+    ));
+    let exported = ops::export(context, &args.nodes, directory, &texts).await?;
+    call.answer(&Shown::Exported(&exported))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -237,6 +237,7 @@ impl Story {
         };
         if reason {
             text.clone_into(&mut trouble.text);
+            trouble.time = line.time;
         }
         if trouble.lines.len() < MOST_LINES && !line.line.is_empty() {
             trouble.lines.push(line.line.clone());
@@ -410,7 +411,9 @@ const HARMLESS: &[&str] = &[
     "replication stream processed",
     "Manual failover requested by",
     "Start of election delayed",
-    "Waiting for votes",
+    "Changing databases number",
+    // Valkey's reason for the state, which has a line of its own.
+    "Cluster is currently down",
     "Connection with replica",
     "Bio worker thread",
     "IP address for this node updated",
@@ -492,7 +495,7 @@ fn kind_of(line: &NodeLine) -> Option<TroubleKind> {
             ],
         ),
     ];
-    if has(text, &["Waiting for votes"]) {
+    if has(text, &["Waiting for votes", "Waiting the delay"]) {
         return None;
     }
     let known = kinds.iter().find(|(_, words)| has(text, words));
@@ -507,8 +510,9 @@ fn kind_of(line: &NodeLine) -> Option<TroubleKind> {
         // Not by the log function: the C library, or what watches over memory.
         None => {
             let lower = text.to_ascii_lowercase();
-            has(&lower, &["error", "fatal", "abort", "segmentation fault"])
-                .then_some(TroubleKind::Warning)
+            let is_trouble = has(&lower, &["error", "fatal", "abort", "segmentation fault"]);
+            // The last words of a crash report.
+            (is_trouble && !lower.contains("suspect ram error")).then_some(TroubleKind::Warning)
         }
     }
 }

@@ -16,7 +16,7 @@ pub use progress::Progress;
 pub use style::Style;
 
 use crate::error::Error;
-use crate::ops::{Answer, Cleaned, Listed, Planned, ServerAnswer, Stopped, Troubles};
+use crate::ops::{Answer, Cleaned, Exported, Listed, Planned, ServerAnswer, Stopped, Troubles};
 use crate::plan::Finding;
 use crate::settings::Overview;
 
@@ -58,6 +58,8 @@ pub enum Shown<'a> {
     Checked(&'a [Finding]),
     /// Of `config show`, and whether origins are wanted.
     Settings(&'a Overview, bool),
+    /// Of `logs --export`.
+    Exported(&'a Exported),
     /// Of `logs --errors`.
     Troubles(&'a Troubles),
     /// Of `version`.
@@ -82,6 +84,15 @@ impl Report {
             self.say(&hint);
         }
         Ok(())
+    }
+
+    /// An answer as a file holds it: without colours, or as JSON.
+    pub fn for_file(&self, shown: &Shown, as_json: bool) -> String {
+        if as_json {
+            json::answer(shown, &self.program)
+        } else {
+            text::answer(shown, Style::new(Some(false), false), &self.program)
+        }
     }
 
     /// Writes a failure to standard error.
