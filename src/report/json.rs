@@ -30,6 +30,8 @@ pub(super) fn answer(shown: &Shown, program: &str) -> String {
             json!({ "checks": checks.collect::<Vec<_>>() })
         }
         Shown::Settings(overview, _) => settings(overview),
+        Shown::Exported(exported) => super::logs::exported_document(exported),
+        Shown::Troubles(troubles) => super::trouble::document(troubles),
         Shown::Version => json!({ "version": env!("CARGO_PKG_VERSION") }),
     })
 }
