@@ -4,6 +4,7 @@ mod keys;
 mod line;
 mod parsed;
 mod server;
+mod watch;
 
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -19,6 +20,7 @@ pub use parsed::Parsed;
 use crate::plan::PortChoice;
 use crate::store::ClusterName;
 pub use server::{InstallArgs, RemoveArgs, ServerVerb, UseArgs};
+pub use watch::WatchArgs;
 
 /// A real Redis or Valkey Cluster in a fraction of a second, and one tool for all that happens to it afterwards
 #[derive(Debug, Parser)]
@@ -119,6 +121,8 @@ pub enum Verb {
     Status,
     /// Show all clusters
     List,
+    /// Show a cluster on the whole screen, as it goes on, with what happens to it
+    Watch(WatchArgs),
     /// End every node, and wait until all are gone
     Stop(StopArgs),
     /// Delete the data of a stopped cluster

@@ -24,6 +24,7 @@ pub use fault::Fault;
 use crate::cluster::{
     ClusterInfo, Info, NodeAddr, NodeId, Reply, SlotRange, parse_nodes, parse_shards, parse_slots,
 };
+use crate::plan::watch::{Load, Seen};
 use crate::plan::{Replication, View};
 
 /// What a node holds, as far as it decides whether the node is empty.
@@ -232,6 +233,22 @@ impl Connection {
         })
     }
 
+    /// What is watched of a node, asked at one time, by as few commands as it takes.
+    pub async fn look(&self) -> Result<Seen, Fault> {
+        let commands = ["CLUSTER INFO", "CLUSTER NODES", "INFO"].map(words);
+        let mut answers = self.ask(commands.into()).await?.into_iter();
+        let mut next = || answers.next().unwrap_or(Ok(Reply::Nil));
+        let cluster = ClusterInfo::try_from(&info(next())?)?;
+        let nodes = parse_nodes(&text(next()?)?)?;
+        let info = info(next())?;
+        Ok(Seen {
+            info: cluster,
+            nodes,
+            replication: replication(&info),
+            load: load(&info),
+        })
+    }
+
     /// The node's own replication.
     pub async fn replication(&self) -> Result<Replication, Fault> {
         Ok(replication(&info(
@@ -430,6 +447,19 @@ fn replication(info: &Info) -> Replication {
         syncing: number(["master_sync_in_progress", "primary_sync_in_progress"])
             .is_some_and(|number| number != 0),
         offset: number(offset).unwrap_or_default(),
+    }
+}
+
+fn load(info: &Info) -> Load {
+    let number = |name| info.number(name).unwrap_or_default();
+    Load {
+        commands: number("total_commands_processed"),
+        ops: number("instantaneous_ops_per_sec"),
+        memory: number("used_memory"),
+        max_memory: number("maxmemory"),
+        clients: number("connected_clients"),
+        keys: info.keys(),
+        uptime: number("uptime_in_seconds"),
     }
 }
 

@@ -9,6 +9,7 @@ mod nodes;
 mod reply;
 mod slot;
 mod slots;
+mod strip;
 
 pub use info::{ClusterInfo, Info};
 pub use node::{NodeAddr, NodeId, Role};
@@ -16,3 +17,4 @@ pub use nodes::{Flags, NodeLine, OpenSlot, parse_nodes, with_shard_ids};
 pub use reply::{ParseError, Reply, printable};
 pub use slot::{SLOT_COUNT, SlotRange, slot_of, slot_text, tag_in};
 pub use slots::{ShardNode, SlotsEntry, parse_shards, parse_slots};
+pub use strip::{Cell, ranges_of, strip, strip_text};

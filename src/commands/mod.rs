@@ -13,6 +13,7 @@ mod status;
 mod stop;
 mod up;
 mod version;
+mod watch;
 
 use std::env;
 use std::ffi::OsString;
@@ -250,6 +251,7 @@ async fn dispatch(call: &Call, verb: &Verb) -> Result<ExitCode> {
         Verb::Up(_) => up::run(call, &call.wish).await,
         Verb::Status => status::run(call).await,
         Verb::List => list::run(call).await,
+        Verb::Watch(args) => watch::run(call, args).await,
         Verb::Stop(args) => stop::run(call, args).await,
         Verb::Clean(_) => clean::run(call).await,
         Verb::Down(args) => down::run(call, args).await,
@@ -269,6 +271,7 @@ impl Verb {
             Self::Up(_) => "up",
             Self::Status => "status",
             Self::List => "list",
+            Self::Watch(_) => "watch",
             Self::Stop(_) => "stop",
             Self::Clean(_) => "clean",
             Self::Down(_) => "down",
@@ -285,6 +288,7 @@ impl Verb {
             self,
             Self::Status
                 | Self::List
+                | Self::Watch(_)
                 | Self::Server(ServerVerb::List)
                 | Self::Doctor(_)
                 | Self::Config(_)

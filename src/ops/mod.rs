@@ -29,6 +29,7 @@ mod stop;
 mod tick;
 mod up;
 mod wait;
+mod watch;
 mod wish;
 
 pub use answer::{Answer, Entrance, NodeAnswer, ProcessState, State};
@@ -45,4 +46,5 @@ pub use start::start;
 pub use status::status;
 pub use stop::{StopResult, Stopped, stop};
 pub use up::up;
+pub use watch::{News, Watch};
 pub use wish::{DEFAULT_PORT, StartWish, TlsWish};

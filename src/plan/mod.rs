@@ -14,6 +14,7 @@ mod seed;
 mod selector;
 mod spec;
 mod surroundings;
+pub mod watch;
 
 pub use directive::{Directive, last_value, load_module, parse_conf, parse_set, parse_set_for};
 pub use finding::{Finding, Verdict};

@@ -10,7 +10,7 @@ mod text;
 use std::io::{self, Write as _};
 
 pub use progress::Progress;
-pub use style::Style;
+pub use style::{Style, speaks_utf8};
 
 use crate::error::Error;
 use crate::ops::{Answer, Cleaned, Listed, Planned, ServerAnswer, Stopped};
