@@ -41,8 +41,8 @@ pub enum Shown<'a> {
     Formed(&'a Answer),
     /// Of `create --dry-run`.
     Planned(&'a Planned),
-    /// Of `status`.
-    Status(&'a Answer),
+    /// Of `status`, with a picture of this width, in columns.
+    Status(&'a Answer, usize),
     /// Of `list`.
     List(&'a [Listed]),
     /// Of `stop`.

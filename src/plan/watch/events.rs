@@ -50,7 +50,7 @@ pub(super) fn of_process(
     let Some(before) = &was.found else {
         // The first look: only what is wrong is news.
         return match now {
-            Found::Answers(_) => None,
+            Found::Answers(_) | Found::Gone => None,
             Found::Dead { .. } => Some((Mood::Bad, format!("{name} does not run"))),
             Found::Elsewhere => {
                 let text = format!("{name} was started on another machine or in another container");
@@ -63,7 +63,8 @@ pub(super) fn of_process(
     };
     let restarted = was.pid.zip(pid).filter(|(old, new)| old != new);
     match (before, now) {
-        (Found::Dead { .. }, Found::Dead { .. }) => None,
+        (_, Found::Gone) | (Found::Dead { .. }, Found::Dead { .. }) => None,
+        (Found::Gone, Found::Dead { .. }) => Some((Mood::Bad, format!("{name} does not run"))),
         (_, Found::Dead { stopped: true }) => Some((Mood::Plain, format!("{name} was stopped"))),
         (_, Found::Dead { stopped: false }) => {
             let pid = was
@@ -72,7 +73,7 @@ pub(super) fn of_process(
                 .unwrap_or_default();
             Some((Mood::Bad, format!("{name} died{pid}")))
         }
-        (Found::Dead { .. }, Found::Answers(_)) => {
+        (Found::Dead { .. } | Found::Gone, Found::Answers(_)) => {
             Some((Mood::Good, format!("{name} came back{after}{pid_text}")))
         }
         (_, Found::Answers(_)) if restarted.is_some() => {

@@ -72,6 +72,8 @@ pub enum Found {
     Foreign(String),
     /// It was started on another machine or in another container.
     Elsewhere,
+    /// It is not looked at, since its cluster is gone.
+    Gone,
 }
 
 /// What a node says of itself and the cluster.

@@ -99,6 +99,15 @@ impl Model {
             self.note(at, Mood::Bad, why.to_owned());
             self.gone = Some(why.to_owned());
         }
+        for node in &mut self.nodes {
+            node.take(Look {
+                at,
+                round: None,
+                pid: None,
+                found: Found::Gone,
+            });
+        }
+        self.scene = Scene::of(&self.nodes, &self.names);
     }
 
     /// Takes in a look at node `number`.

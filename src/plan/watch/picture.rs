@@ -403,6 +403,7 @@ fn state(node: &Watching, member: Option<&Member>) -> (String, Mood, Option<Stri
         Some(Found::Dead { stopped: false }) => word("dead", Mood::Bad, Some("does not run")),
         Some(Found::Silent(why)) => word("hung", Mood::Bad, Some(why)),
         Some(Found::Foreign(why)) => word("foreign", Mood::Bad, Some(why)),
+        Some(Found::Gone) => word("gone", Mood::Bad, Some("is not looked at any more")),
         Some(Found::Elsewhere) => word(
             "unknown",
             Mood::Warn,
