@@ -117,6 +117,7 @@ fn take(model: &mut Model, news: Vec<News>, now: Duration) {
             News::Looked(number, look) => model.take(number, look),
         }
     }
+    model.settle(now);
 }
 
 /// The time of day, here if that can be found out.

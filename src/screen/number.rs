@@ -1,11 +1,11 @@
 //! Numbers in few columns.
 
-/// A count in five columns at most: `999`, `12.3k`, `4.5M`.
+/// A count in six columns at most: `999`, `12.3k`, `4.5M`.
 pub(super) fn count(number: u64) -> String {
     scaled(number, 1000, &["", "k", "M", "G", "T", "P", "E"])
 }
 
-/// Bytes in five columns at most: `999`, `1.9M`, `12.3G`.
+/// Bytes in six columns at most: `999`, `1.9M`, `12.3G`.
 pub(super) fn bytes(number: u64) -> String {
     scaled(number, 1024, &["", "K", "M", "G", "T", "P", "E"])
 }
@@ -23,11 +23,7 @@ fn scaled(number: u64, step: u64, units: &[&str]) -> String {
     }
     let name = units.get(unit).copied().unwrap_or_default();
     let tenths = (u128::from(number) * 10 + u128::from(size) / 2) / u128::from(size);
-    if tenths >= 1000 {
-        format!("{}{name}", (tenths + 5) / 10)
-    } else {
-        format!("{}.{}{name}", tenths / 10, tenths % 10)
-    }
+    format!("{}.{}{name}", tenths / 10, tenths % 10)
 }
 
 /// An offset whole, while it has room.

@@ -182,6 +182,9 @@ fn of_member(
 }
 
 fn of_slots(was: &Scene, now: &Scene, events: &mut Vec<(Mood, String)>) {
+    if was.owns_as(now) {
+        return;
+    }
     let mut moved: BTreeMap<(Option<&NodeId>, Option<&NodeId>), Vec<u16>> = BTreeMap::new();
     for slot in 0..SLOT_COUNT {
         let (a, b) = (was.owner(slot), now.owner(slot));

@@ -5,9 +5,13 @@
 //! shown is a [`Picture`]. Time is what the caller says it is, measured from when the watch began.
 
 mod events;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod model;
 mod picture;
 mod scene;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 

@@ -7,7 +7,7 @@ use super::events::{Happening, Mood, of_link, of_process, of_scene};
 use super::picture::{Picture, Standing};
 use super::scene::{Member, Scene};
 use super::{COMMANDS_A_LOOK, Found, Load, Look, Watched};
-use crate::cluster::{NodeId, NodeLine, Role};
+use crate::cluster::{NodeId, NodeLine, Role, SLOT_COUNT};
 
 /// How many events are kept.
 const EVENTS: usize = 1000;
@@ -38,6 +38,11 @@ pub struct Model {
     pub(super) names: Vec<String>,
     pub(super) nodes: Vec<Watching>,
     pub(super) scene: Scene,
+    /// What changes are measured by.
+    told: Scene,
+    /// Whether changes were held back at last.
+    held: bool,
+    was_complete: bool,
     /// Who took over from whom: where a dead node without slots belongs.
     pub(super) heirs: HashMap<NodeId, NodeId>,
     pub(super) gone: Option<String>,
@@ -71,7 +76,8 @@ impl Model {
                 self.note(at, Mood::Plain, text);
             }
             self.nodes = vec![Watching::default(); watched.nodes.len()];
-            self.scene = Scene::default();
+            (self.scene, self.told) = (Scene::default(), Scene::default());
+            (self.held, self.was_complete) = (false, false);
             self.heirs.clear();
             self.standing = None;
         }
@@ -107,15 +113,14 @@ impl Model {
                 found: Found::Gone,
             });
         }
-        self.scene = Scene::of(&self.nodes, &self.names);
     }
 
-    /// Takes in a look at node `number`.
+    /// Takes in a look at node `number`; [`settle`](Self::settle) comes after those that belong
+    /// together.
     pub fn take(&mut self, number: usize, look: Look) {
         let Some(name) = self.names.get(number).cloned() else {
             return;
         };
-        let was_complete = self.is_complete();
         let Some(was) = self.nodes.get(number).cloned() else {
             return;
         };
@@ -133,20 +138,40 @@ impl Model {
             node.take(look);
         }
 
-        let scene = Scene::of(&self.nodes, &self.names);
-        // Before every node was looked at once, what is new is not news.
-        if was_complete {
-            events.extend(of_scene(&self.scene, &scene));
-        }
-        self.remember_heirs(&scene);
-        self.scene = scene;
         for (mood, text) in events {
             self.note(at, mood, text);
         }
-        if self.is_complete() {
+    }
+
+    /// Looks that belong together were all taken in: what follows from them?
+    pub fn settle(&mut self, at: Duration) {
+        let scene = Scene::of(&self.nodes, &self.names);
+        let is_complete = self.is_complete();
+        // Before every node was looked at once, what is new is not news.
+        if self.was_complete {
+            // Where slots change hands, the one may have been looked at before and the other after
+            // it: that nobody owns them is news only if it is so the next time too.
+            let gap = |slot: u16| scene.owner(slot).is_none() && self.told.owner(slot).is_some();
+            let same = scene.owns_as(&self.told);
+            let hold = !self.held && !same && (0..SLOT_COUNT).any(gap);
+            if !hold {
+                for (mood, text) in of_scene(&self.told, &scene) {
+                    self.note(at, mood, text);
+                }
+                self.told = scene.clone();
+            }
+            self.held = hold;
+        } else {
+            self.told = scene.clone();
+        }
+        self.was_complete = is_complete;
+        self.remember_heirs(&scene);
+        self.scene = scene;
+        if is_complete && !self.held {
             let standing = self.standing_now();
             if let Some(old) = self.standing.replace(standing)
                 && old.word() != standing.word()
+                && standing != Standing::Gone
             {
                 let text = format!(
                     "cluster {} -> {}{}",

@@ -67,7 +67,7 @@ impl Scene {
             };
             let name = names.get(number).cloned().unwrap_or_default();
             add(line, Some(number), name, own.is_some());
-            claims.push(&line.slots);
+            claims.push(claim(line));
         }
         let ours = |id: &NodeId| nodes.iter().any(|node| node.id.as_ref() == Some(id));
         let others = best.into_iter().flat_map(|seen| &seen.nodes);
@@ -78,7 +78,7 @@ impl Scene {
                 printable(&format!("{}:{}", line.host, line.port), 45)
             };
             add(line, None, name, false);
-            claims.push(&line.slots);
+            claims.push(claim(line));
         }
 
         let mut owners: Vec<Option<usize>> = vec![None; usize::from(SLOT_COUNT)];
@@ -117,9 +117,29 @@ impl Scene {
         self.members.get(owner)
     }
 
+    /// Whether the same nodes own the same slots: what is nearly always so, and quickly seen.
+    pub(super) fn owns_as(&self, other: &Self) -> bool {
+        let ids = |scene: &Self| -> Vec<NodeId> {
+            scene
+                .members
+                .iter()
+                .map(|member| member.id.clone())
+                .collect()
+        };
+        self.owners == other.owners && ids(self) == ids(other)
+    }
+
     /// The slots that nobody owns.
     pub(super) fn gaps(&self) -> Vec<SlotRange> {
         ranges_of((0..SLOT_COUNT).filter(|slot| self.owner(*slot).is_none()))
+    }
+}
+
+/// The slots that a node owns: none, as long as it is a replica.
+fn claim(line: &NodeLine) -> &[SlotRange] {
+    match line.role {
+        Role::Primary => &line.slots,
+        Role::Replica { .. } => &[],
     }
 }
 
