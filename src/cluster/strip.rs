@@ -134,8 +134,10 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
         #[test]
-        fn no_picture_lies(slots in prop::collection::btree_set(0..SLOT_COUNT, 0..60), invert: bool, width in 0usize..40_000) {
+        fn no_picture_lies(slots in prop::collection::btree_set(0..SLOT_COUNT, 0..60), invert: bool, width in prop_oneof![0usize..300, 16_380usize..16_390, 0usize..40_000]) {
             let owns = |slot: u16| slots.contains(&slot) != invert;
             let ranges = ranges_of((0..SLOT_COUNT).filter(|slot| owns(*slot)));
             prop_assert_eq!(ranges.iter().map(|range| usize::from(range.len())).sum::<usize>(), if invert { 16384 - slots.len() } else { slots.len() });

@@ -125,7 +125,9 @@ impl Screen {
 
     /// Draws everything anew with the next picture.
     pub fn clear(&mut self) -> io::Result<()> {
-        self.terminal.clear()
+        // Not `clear`: it asks the terminal where the cursor is, and the answer goes to the keyboard.
+        let size = self.terminal.size()?;
+        self.terminal.resize(size.into())
     }
 
     /// Gives the terminal back for as long as `meanwhile` lasts.

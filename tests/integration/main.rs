@@ -26,4 +26,5 @@ mod tls;
 mod tutorial;
 mod up;
 mod usage;
+mod watch;
 mod witness;

@@ -19,8 +19,8 @@ pub use events::{Happening, Mood};
 pub use model::Model;
 pub use picture::{Link, NodeRow, Picture, ShardRow, Standing};
 
-use super::Replication;
 use crate::cluster::{ClusterInfo, NodeAddr, NodeId, NodeLine};
+use crate::plan::Replication;
 
 /// The cluster that is watched, as it was written down.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
