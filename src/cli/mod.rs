@@ -1,9 +1,13 @@
 //! The command line: what may be written, and nothing about what it means.
 
+mod env;
 mod keys;
 mod line;
+mod logs;
 mod parsed;
+mod run;
 mod server;
+mod up;
 mod watch;
 
 use std::ffi::OsString;
@@ -14,12 +18,16 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use env::{EnvArgs, Format};
 pub use line::{CommandLine, PASSWORD_VARIABLE, Refusal, Refused};
+pub use logs::LogsArgs;
 pub use parsed::Parsed;
 
 use crate::plan::PortChoice;
 use crate::store::ClusterName;
+pub use run::RunArgs;
 pub use server::{InstallArgs, RemoveArgs, ServerVerb, UseArgs};
+pub use up::{RestartPolicy, UpArgs};
 pub use watch::WatchArgs;
 
 /// A real Redis or Valkey Cluster in a fraction of a second, and one tool for all that happens to it afterwards
@@ -116,19 +124,25 @@ pub enum Verb {
     /// Form a cluster from the started nodes, and wait until it is ready
     Create(CreateArgs),
     /// Start and create in one, as fast as the server allows
-    Up(StartArgs),
+    Up(UpArgs),
+    /// Run a command with a cluster of its own, which is gone when the command has ended
+    Run(RunArgs),
     /// Show what runs, who owns which slots, and what is wrong
     Status,
     /// Show all clusters
     List,
     /// Show a cluster on the whole screen, as it goes on, with what happens to it
     Watch(WatchArgs),
+    /// Say how programs reach the cluster, as variables for a shell, a file or CI
+    Env(EnvArgs),
     /// End every node, and wait until all are gone
     Stop(StopArgs),
     /// Delete the data of a stopped cluster
     Clean(CleanArgs),
     /// Stop a cluster and delete its data
     Down(DownArgs),
+    /// Show what the nodes' logs say, in the order of time
+    Logs(LogsArgs),
     /// Get a server without a package manager, and choose the one that runs
     #[command(subcommand)]
     Server(ServerVerb),
@@ -446,7 +460,8 @@ mod tests {
             "rcluster server remove",
             "rcluster",
             "rcluster frobnicate",
-            "rcluster run -- true",
+            "rcluster run",
+            "rcluster run true",
             "rcluster -n ../x status",
             "rcluster up --port 0",
             "rcluster up --port 65536",

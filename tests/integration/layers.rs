@@ -61,6 +61,8 @@ const DOORS: &[(&str, Option<&[&str]>)] = &[
     ("serde", None),
     ("serde_json", Some(&["store", "report"])),
     ("time", Some(&["server", "sys"])),
+    ("signal_hook", Some(&["sys"])),
+    ("tempfile", Some(&["ops"])),
     ("sha2", Some(&["server"])),
     ("tokio", None),
     ("toml", Some(&["settings"])),
