@@ -9,6 +9,7 @@ mod run;
 mod server;
 mod talk;
 mod up;
+mod watch;
 
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -29,6 +30,7 @@ pub use run::RunArgs;
 pub use server::{InstallArgs, RemoveArgs, ServerVerb, UseArgs};
 pub use talk::{CallArgs, CliArgs};
 pub use up::{RestartPolicy, UpArgs};
+pub use watch::WatchArgs;
 
 /// A real Redis or Valkey Cluster in a fraction of a second, and one tool for all that happens to it afterwards
 #[derive(Debug, Parser)]
@@ -131,6 +133,8 @@ pub enum Verb {
     Status,
     /// Show all clusters
     List,
+    /// Show a cluster on the whole screen, as it goes on, with what happens to it
+    Watch(WatchArgs),
     /// Say how programs reach the cluster, as variables for a shell, a file or CI
     Env(EnvArgs),
     /// Open redis-cli or valkey-cli on the cluster, or a prompt like theirs

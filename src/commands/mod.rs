@@ -18,6 +18,7 @@ mod stop;
 mod talk;
 mod up;
 mod version;
+mod watch;
 
 use std::env::var_os;
 use std::ffi::OsString;
@@ -286,6 +287,7 @@ async fn dispatch(call: &Call, verb: &Verb) -> Result<ExitCode> {
         Verb::Run(args) => run::run(call, args).await,
         Verb::Status => status::run(call).await,
         Verb::List => list::run(call).await,
+        Verb::Watch(args) => watch::run(call, args).await,
         Verb::Env(args) => env::run(call, args).await,
         Verb::Cli(args) => talk::run(call, args).await,
         Verb::Call(args) => call::run(call, args).await,
@@ -310,6 +312,7 @@ impl Verb {
             Self::Run(_) => "run",
             Self::Status => "status",
             Self::List => "list",
+            Self::Watch(_) => "watch",
             Self::Env(_) => "env",
             Self::Cli(_) => "cli",
             Self::Call(_) => "call",
@@ -330,6 +333,7 @@ impl Verb {
             self,
             Self::Status
                 | Self::List
+                | Self::Watch(_)
                 | Self::Env(_)
                 | Self::Logs(_)
                 | Self::Cli(_)

@@ -19,7 +19,7 @@ pub use logs::LogPrinter;
 pub use progress::Progress;
 pub use prompt::Prompt;
 pub use reply::{formatted, raw, redirected};
-pub use style::Style;
+pub use style::{Style, speaks_utf8};
 
 use crate::error::Error;
 use crate::ops::{
@@ -52,8 +52,8 @@ pub enum Shown<'a> {
     Formed(&'a Answer),
     /// Of `create --dry-run`.
     Planned(&'a Planned),
-    /// Of `status`.
-    Status(&'a Answer),
+    /// Of `status`, with a picture of this width, in columns.
+    Status(&'a Answer, usize),
     /// Of `list`.
     List(&'a [Listed]),
     /// Of `env`, and the same as text.

@@ -30,4 +30,5 @@ mod tls;
 mod tutorial;
 mod up;
 mod usage;
+mod watch;
 mod witness;
