@@ -28,7 +28,7 @@
 //! Imports point down and never sideways among client, server, settings and store; cli knows the
 //! types of plan and store that arguments are read into, report those of ops that it shows, and ops
 //! knows neither. Each outside crate has one door: `redis` and `rustls` in client, `nix` and
-//! `rustix` in sys, `which`, `rcgen` and `sha2` in server, `toml` in settings, `clap` in cli,
+//! `rustix` in sys, `which`, `rcgen` and `sha2` in server, `toml` in settings, `clap` and `clap_mangen` in cli,
 //! `indicatif` in report; `serde_json` has two, store and report. `tests/integration/layers.rs`
 //! reads `src/` and holds this.
 //!

@@ -2,11 +2,14 @@
 //! verb, and from its result to the exit code.
 
 mod clean;
+mod complete;
+mod completions;
 mod config;
 mod create;
 mod doctor;
 mod down;
 mod list;
+mod man;
 mod server;
 mod start;
 mod status;
@@ -35,6 +38,9 @@ use crate::sys;
 
 /// Runs the command line `arguments` (the program's name first) to its exit code.
 pub fn main(arguments: &[OsString]) -> ExitCode {
+    if let Some(completion) = cli::Completion::asked(arguments) {
+        return complete::run(completion);
+    }
     sys::private_umask();
     sys::keep_descriptors_to_ourselves();
     let wish = cli::wants_color(arguments);
@@ -256,6 +262,8 @@ async fn dispatch(call: &Call, verb: &Verb) -> Result<ExitCode> {
         Verb::Server(verb) => server::run(call, verb).await,
         Verb::Doctor(args) => doctor::run(call, args).await,
         Verb::Config(verb) => config::run(call, verb),
+        Verb::Completions(args) => completions::run(call, args),
+        Verb::Man(args) => man::run(call, args),
         Verb::Version => version::run(call),
     }
 }
@@ -275,6 +283,8 @@ impl Verb {
             Self::Server(verb) => verb.name(),
             Self::Doctor(_) => "doctor",
             Self::Config(_) => "config",
+            Self::Completions(_) => "completions",
+            Self::Man(_) => "man",
             Self::Version => "version",
         }
     }
@@ -288,6 +298,8 @@ impl Verb {
                 | Self::Server(ServerVerb::List)
                 | Self::Doctor(_)
                 | Self::Config(_)
+                | Self::Completions(_)
+                | Self::Man(_)
                 | Self::Version
         )
     }

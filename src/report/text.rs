@@ -29,6 +29,11 @@ pub(super) fn answer(shown: &Shown, style: Style, program: &str) -> String {
         Shown::Settings(overview, origins) => {
             out = super::settings::overview(overview, *origins, style);
         }
+        Shown::Completions(_, text) | Shown::Page(_, text) => out.push_str(text),
+        Shown::Pages(dir, names) => {
+            let count = counted(names.len(), "page", "pages");
+            push(&mut out, &format!("Wrote {count} to {}", dir.display()));
+        }
         Shown::Version => push(&mut out, &format!("rcluster {}", env!("CARGO_PKG_VERSION"))),
     }
     out
