@@ -4,7 +4,7 @@
 # is behind a tab. What it says is only ever taken as text.
 
 _rcluster() {
-    local line=${COMP_LINE:0:COMP_POINT} rest word piece space before='' kept='' task='' value i
+    local line=${COMP_LINE:0:COMP_POINT} rest word piece space last='' kept='' task='' value i
     local -a words=() found=()
     COMPREPLY=()
 
@@ -23,19 +23,19 @@ _rcluster() {
         fi
         rest=${rest#"$piece"}
         if ((i > 0)) && [[ -z $space ]]; then
-            before=${words[-1]}
+            kept=${words[-1]}
             words[-1]+=$piece
-            kept=$before
             if [[ -n $piece && -z ${piece//[=:]/} ]]; then kept=${words[-1]}; fi
         else
             words+=("$piece")
             kept=''
         fi
-        # The cursor stands behind what follows a redirection: a file.
-        if [[ -z $rest && $before$piece == *[\<\>] ]] || [[ ${words[-2]-} == *[\<\>] && ${#words[@]} -gt 1 ]]; then
+        # Behind a redirection stands a file, whatever the command is.
+        if [[ -z $rest && $i -gt 0 && $last == *[\<\>] ]]; then
             compopt -o default 2>/dev/null
             return 0
         fi
+        last=$piece
     done
     value=${words[-1]#"$kept"}
 

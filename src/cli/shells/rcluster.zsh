@@ -5,7 +5,6 @@
 # is behind a tab. What it says is only ever taken as text.
 
 _rcluster() {
-    emulate -L zsh
     local line word about kind='' asked="$IPREFIX$PREFIX"
     local -a found whole open
     local -i lead=0 ret=1
