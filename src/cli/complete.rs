@@ -384,9 +384,10 @@ impl<'a> Cursor<'a> {
         }
         found.trail = trail;
         if name.trim_end_matches(['…', '.']) == "VERB" {
-            let verb = self.places.iter().try_fold(self.root, |command, name| {
-                command.find_subcommand(name)
-            });
+            let verb = self
+                .places
+                .iter()
+                .try_fold(self.root, |command, name| command.find_subcommand(name));
             found.offer(verb.map(verbs).unwrap_or_default());
         }
         let by_name = words.flat_map(|word| wanted_by_name(word, arg.get_id().as_str()));
@@ -509,11 +510,18 @@ mod tests {
     fn verbs_are_completed_and_those_of_verbs() {
         assert_eq!(texts("rcluster sta"), ["start", "status"]);
         assert_eq!(texts("rcluster -q --json -n x sta"), ["start", "status"]);
-        assert_eq!(texts("rcluster server "), ["list", "install", "use", "remove"]);
+        assert_eq!(
+            texts("rcluster server "),
+            ["list", "install", "use", "remove"]
+        );
         assert_eq!(texts("rcluster server -n server us"), ["use"]);
         assert_eq!(texts("rcluster man server in"), ["install"]);
         assert!(!texts("rcluster ").iter().any(|text| text.starts_with('-')));
-        for line in ["rcluster up sta", "rcluster frobnicate sta", "rcluster -- sta"] {
+        for line in [
+            "rcluster up sta",
+            "rcluster frobnicate sta",
+            "rcluster -- sta",
+        ] {
             assert_eq!(texts(line), Vec::<String>::new(), "{line}");
         }
     }
@@ -522,7 +530,10 @@ mod tests {
     fn options_are_completed_once_unless_they_may_be_repeated() {
         assert_eq!(texts("rcluster up --prim"), ["--primaries"]);
         assert_eq!(texts("rcluster --js"), ["--json"]);
-        assert_eq!(texts("rcluster up --primaries 3 --prim"), Vec::<String>::new());
+        assert_eq!(
+            texts("rcluster up --primaries 3 --prim"),
+            Vec::<String>::new()
+        );
         assert_eq!(texts("rcluster up --set a=b --set"), ["--set", "--set-for"]);
         assert_eq!(texts("rcluster up -y"), ["-y"]);
         assert!(texts("rcluster up -").contains(&"--replicas".to_owned()));
@@ -537,8 +548,14 @@ mod tests {
     fn values_follow_from_the_option() {
         assert_eq!(texts("rcluster --color a"), ["auto", "always"]);
         assert_eq!(texts("rcluster up --color=n"), ["--color=never"]);
-        assert_eq!(texts("rcluster up --tls="), ["--tls=only", "--tls=both", "--tls=no"]);
-        assert_eq!(texts("rcluster up --ephemeral="), ["--ephemeral=yes", "--ephemeral=no"]);
+        assert_eq!(
+            texts("rcluster up --tls="),
+            ["--tls=only", "--tls=both", "--tls=no"]
+        );
+        assert_eq!(
+            texts("rcluster up --ephemeral="),
+            ["--ephemeral=yes", "--ephemeral=no"]
+        );
         assert_eq!(texts("rcluster up --port "), ["auto"]);
         assert_eq!(texts("rcluster completions "), ["bash", "zsh", "fish"]);
         // Its value must be attached: this is the next word.
@@ -551,20 +568,44 @@ mod tests {
             ("rcluster -n se", vec![Wanted::Clusters], "", "se"),
             ("rcluster -nse", vec![Wanted::Clusters], "-n", "se"),
             ("rcluster -qnse", vec![Wanted::Clusters], "-qn", "se"),
-            ("rcluster stop --name=se", vec![Wanted::Clusters], "--name=", "se"),
+            (
+                "rcluster stop --name=se",
+                vec![Wanted::Clusters],
+                "--name=",
+                "se",
+            ),
             ("rcluster --home x", vec![Wanted::Directories], "", "x"),
-            ("rcluster server use x", vec![Wanted::Servers, Wanted::Files], "", "x"),
+            (
+                "rcluster server use x",
+                vec![Wanted::Servers, Wanted::Files],
+                "",
+                "x",
+            ),
             ("rcluster server remove ", vec![Wanted::Servers], "", ""),
-            ("rcluster up --server ", vec![Wanted::Files, Wanted::Servers], "", ""),
+            (
+                "rcluster up --server ",
+                vec![Wanted::Files, Wanted::Servers],
+                "",
+                "",
+            ),
             ("rcluster up --server-for re", vec![Wanted::Nodes], "", "re"),
-            ("rcluster up --server-for replica=/o", vec![Wanted::Files], "replica=", "/o"),
+            (
+                "rcluster up --server-for replica=/o",
+                vec![Wanted::Files],
+                "replica=",
+                "/o",
+            ),
             ("rcluster up --set-for re", vec![Wanted::Nodes], "", "re"),
             ("rcluster up --set-for replica ma", vec![], "", "ma"),
             ("rcluster up --conf x", vec![Wanted::Files], "", "x"),
         ] {
             let found = at(line);
             assert_eq!(found.wanted, wanted, "{line}");
-            assert_eq!((found.lead.as_str(), found.value.as_str()), (lead, value), "{line}");
+            assert_eq!(
+                (found.lead.as_str(), found.value.as_str()),
+                (lead, value),
+                "{line}"
+            );
         }
         let found = at("rcluster server install ");
         assert_eq!(found.wanted, [Wanted::Servers, Wanted::Packages]);
@@ -586,7 +627,10 @@ mod tests {
         root.build();
         let wanted = |line: &str| {
             let mut cursor = Cursor::new(&root);
-            let (last, before) = line.rsplit_once(' ').map(|(b, l)| (l, b)).expect("two words");
+            let (last, before) = line
+                .rsplit_once(' ')
+                .map(|(b, l)| (l, b))
+                .expect("two words");
             before.split(' ').for_each(|word| cursor.pass(word));
             cursor.complete(last).wanted
         };

@@ -21,9 +21,7 @@ const ARRANGED: &str =
     "{before-help}{about-with-newline}\n{usage-heading} {usage}{after-help}\n\n{all-args}";
 
 fn arranged(command: Command) -> Command {
-    command
-        .help_template(ARRANGED)
-        .mut_subcommands(arranged)
+    command.help_template(ARRANGED).mut_subcommands(arranged)
 }
 
 /// The lines of a verb's examples, without their indent: a command, and behind two spaces or more

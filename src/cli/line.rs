@@ -162,9 +162,8 @@ impl CommandLine {
         })?;
         let settings = settings(&keys, innermost(&matches).0, &said);
         contradiction(&settings, &paints)?;
-        let mut cli = Cli::from_arg_matches(&matches).map_err(|error| {
-            Refused::Arguments(refusal(&error.format(&mut command()), &paints))
-        })?;
+        let mut cli = Cli::from_arg_matches(&matches)
+            .map_err(|error| Refused::Arguments(refusal(&error.format(&mut command()), &paints)))?;
         // A file speaks of the everyday wait, and not of a download that somebody sits beside.
         cli.timeout_given = self.verb().0.value_source("timeout") == Some(ValueSource::CommandLine);
         let given = keys.iter().filter(|key| self.gives(key));

@@ -47,9 +47,10 @@ pub struct Global {
     /// The cluster's name: lower-case letters, digits and inner hyphens
     #[arg(short, long, global = true, env = "RCLUSTER_NAME", default_value = "default", value_name = "NAME", value_parser = parse_name, help_heading = "Global options")]
     pub name: ClusterName,
-    /// Where clusters are kept [default: $`XDG_STATE_HOME/rcluster` or ~/.local/state/rcluster]
+    /// Where clusters are kept.
     #[arg(
         long,
+        help = "Where clusters are kept [default: $XDG_STATE_HOME/rcluster or ~/.local/state/rcluster]",
         global = true,
         env = "RCLUSTER_HOME",
         value_name = "DIR",

@@ -1,6 +1,7 @@
 //! Manual pages: one for the program and one for each verb, out of clap's own description.
 
-use std::io;
+use std::io::{self, Write as _};
+use std::time::{Duration, UNIX_EPOCH};
 
 use clap::{Args, Command};
 use clap_mangen::Man;
@@ -55,14 +56,18 @@ fn collect(command: &Command, above: &[&str], all: &mut Vec<Page>) {
 
 fn page(command: &Command, path: &[&str]) -> io::Result<String> {
     let name = path.join("-");
-    let version = env!("CARGO_PKG_VERSION");
-    let man = Man::new(command.clone().display_name(&name))
-        .title(name.to_uppercase())
-        .section("1")
-        .source(format!("rcluster {version}"))
-        .manual("rcluster");
+    let usage = command.clone().render_usage().to_string();
+    let usage = usage.trim_start_matches("Usage: ").to_owned();
+    let command_line = command.clone().display_name(&name).override_usage(usage);
+    let man = Man::new(command_line);
     let mut text = Vec::new();
-    man.render_title(&mut text)?;
+    writeln!(
+        text,
+        ".TH {} 1 \"{}\" \"rcluster {}\" \"rcluster\"",
+        name.to_uppercase(),
+        date(),
+        env!("CARGO_PKG_VERSION")
+    )?;
     man.render_name_section(&mut text)?;
     man.render_synopsis_section(&mut text)?;
     man.render_description_section(&mut text)?;
@@ -79,7 +84,7 @@ fn page(command: &Command, path: &[&str]) -> io::Result<String> {
     }
     man.render_options_section(&mut text)?;
     ending(command, path).to_writer(&mut text)?;
-    Ok(without_preambles(&String::from_utf8_lossy(&text)))
+    Ok(tidy(&String::from_utf8_lossy(&text)))
 }
 
 /// What is the same for all verbs, or nearly so.
@@ -93,7 +98,10 @@ fn ending(command: &Command, path: &[&str]) -> Roff {
     roff.control("SH", ["EXIT STATUS"]);
     if path.last() == Some(&"run") {
         for (code, meaning) in [
-            ("125", "rcluster itself failed; the command did not run, or its cluster could not be removed"),
+            (
+                "125",
+                "rcluster itself failed; the command did not run, or its cluster could not be removed",
+            ),
             ("126", "the command cannot be executed"),
             ("127", "the command was not found"),
             ("128+N", "the command was ended by signal N"),
@@ -105,14 +113,27 @@ fn ending(command: &Command, path: &[&str]) -> Roff {
         for (code, meaning) in EXIT_CODES {
             tagged(&mut roff, code, meaning);
         }
-        tagged(&mut roff, "129, 130, 143", "ended by a hang-up, an interrupt, a termination");
+        tagged(
+            &mut roff,
+            "129, 130, 143",
+            "ended by a hang-up, an interrupt, a termination",
+        );
     }
     roff.control("SH", ["FILES"]);
     for (path, what) in [
-        ("~/.local/state/rcluster/NAME/", "a cluster: its manifest, and for each node redis.conf, log and data (see --home)"),
-        ("~/.local/state/rcluster/NAME/tls/ca.crt", "the CA of a cluster with TLS"),
+        (
+            "~/.local/state/rcluster/NAME/",
+            "a cluster: its manifest, and for each node redis.conf, log and data (see --home)",
+        ),
+        (
+            "~/.local/state/rcluster/NAME/tls/ca.crt",
+            "the CA of a cluster with TLS",
+        ),
         ("~/.local/state/rcluster/.servers/", "installed servers"),
-        ("rcluster.toml", "settings of a project, in the working directory or above it"),
+        (
+            "rcluster.toml",
+            "settings of a project, in the working directory or above it",
+        ),
         ("~/.config/rcluster/config.toml", "settings of the user"),
     ] {
         tagged(&mut roff, path, what);
@@ -126,9 +147,17 @@ fn ending(command: &Command, path: &[&str]) -> Roff {
     }
     let takes_password = |option: &clap::Arg| option.get_long() == Some("password-file");
     if command.get_arguments().any(takes_password) {
-        tagged(&mut roff, PASSWORD_VARIABLE, "the password of the nodes, where no option says one");
+        tagged(
+            &mut roff,
+            PASSWORD_VARIABLE,
+            "the password of the nodes, where no option says one",
+        );
     }
-    tagged(&mut roff, "XDG_STATE_HOME, XDG_CONFIG_HOME", "in the place of ~/.local/state and ~/.config");
+    tagged(
+        &mut roff,
+        "XDG_STATE_HOME, XDG_CONFIG_HOME",
+        "in the place of ~/.local/state and ~/.config",
+    );
     tagged(&mut roff, "NO_COLOR", "no colours, unless --color says so");
     roff.control("SH", ["SEE ALSO"]);
     let mut others: Vec<String> = match path {
@@ -148,14 +177,27 @@ fn ending(command: &Command, path: &[&str]) -> Roff {
     roff
 }
 
-/// The text with the definition that every part begins with only once.
-fn without_preambles(text: &str) -> String {
-    let mut kept: Vec<&str> = Vec::new();
-    for line in text.lines() {
-        let is_preamble = line.starts_with(".ie \\n(.g") || line.starts_with(".el .ds Aq");
-        if !(is_preamble && kept.contains(&line)) {
-            kept.push(line);
-        }
-    }
-    kept.join("\n") + "\n"
+/// The day that the build is said to be of, so that two builds of one release are equal; none if
+/// nobody says it.
+fn date() -> String {
+    let seconds = option_env!("SOURCE_DATE_EPOCH").and_then(|seconds| seconds.parse().ok());
+    seconds.map_or_else(String::new, |seconds| {
+        let moment = UNIX_EPOCH + Duration::from_secs(seconds);
+        let mut text = humantime::format_rfc3339_seconds(moment).to_string();
+        text.truncate("2026-11-23".len());
+        text
+    })
+}
+
+/// The text with the definition that every part begins with only once and at the beginning, and
+/// without lines that are broken twice.
+fn tidy(text: &str) -> String {
+    let is_preamble =
+        |line: &&str| line.starts_with(".ie \\n(.g") || line.starts_with(".el .ds Aq");
+    let preamble = text.lines().filter(is_preamble).take(2);
+    let rest = text.lines().filter(|line| !is_preamble(line));
+    let lines: Vec<&str> = preamble.chain(rest).collect();
+    let text = lines.join("\n") + "\n";
+    text.replace("\n.br\n\n.br\n", "\n.br\n")
+        .replace(" \n", "\n")
 }

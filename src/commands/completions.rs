@@ -8,7 +8,8 @@ use crate::error::{Error, Result};
 use crate::report::Shown;
 
 /// Where each shell finds completions by itself.
-const HOW: &str = "write the completions of your shell to where it looks for them, and open a new one:
+const HOW: &str =
+    "write the completions of your shell to where it looks for them, and open a new one:
   bash: {rcluster} completions bash > ~/.local/share/bash-completion/completions/rcluster
         (without the package bash-completion: source that file in ~/.bashrc)
   zsh:  {rcluster} completions zsh > ~/.zfunc/_rcluster

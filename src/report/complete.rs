@@ -36,10 +36,34 @@ mod tests {
 
     #[test]
     fn only_plain_words_are_offered() {
-        for word in ["up", "--tls=only", "primary:2", "replica:2.1=", "valkey-9.1.2", "-", "/a/b"] {
+        for word in [
+            "up",
+            "--tls=only",
+            "primary:2",
+            "replica:2.1=",
+            "valkey-9.1.2",
+            "-",
+            "/a/b",
+        ] {
             assert!(is_plain(word), "{word}");
         }
-        for word in ["", ":files", "a b", "$(x)", "`x`", "a;b", "a\tb", "a\nb", "\u{1b}[1m", "ä", "*", "~", "a'b", "x|y", "a\\b"] {
+        for word in [
+            "",
+            ":files",
+            "a b",
+            "$(x)",
+            "`x`",
+            "a;b",
+            "a\tb",
+            "a\nb",
+            "\u{1b}[1m",
+            "ä",
+            "*",
+            "~",
+            "a'b",
+            "x|y",
+            "a\\b",
+        ] {
             assert!(!is_plain(word), "{word}");
         }
     }
