@@ -110,9 +110,12 @@ impl Completion {
         let words: Vec<String> = words
             .iter()
             .map(|word| word.to_string_lossy())
-            .map(|word| match is_bash {
-                true => unquoted(&word),
-                false => word.into_owned(),
+            .map(|word| {
+                if is_bash {
+                    unquoted(&word)
+                } else {
+                    word.into_owned()
+                }
             })
             .collect();
         Some(Self::of(words.get(1..).unwrap_or_default()))
@@ -295,7 +298,7 @@ impl<'a> Cursor<'a> {
             }
         } else if let Some(letters) = short.filter(|letters| !letters.is_empty()) {
             if let Some((option, value)) = self.shorts(letters) {
-                found.lead = word[..word.len() - value.len()].to_owned();
+                word[..word.len() - value.len()].clone_into(&mut found.lead);
                 value.clone_into(&mut found.value);
                 if value.is_empty() {
                     // Complete as it is.
