@@ -28,8 +28,8 @@
 //! Imports point down and never sideways among client, server, settings and store; cli knows the
 //! types of plan and store that arguments are read into, report those of ops that it shows, and ops
 //! knows neither. Each outside crate has one door: `redis` and `rustls` in client, `nix` and
-//! `rustix` in sys, `which`, `rcgen` and `sha2` in server, `toml` in settings, `clap` and `clap_mangen` in cli,
-//! `indicatif` in report; `serde_json` has two, store and report. `tests/integration/layers.rs`
+//! `rustix` in sys, `which`, `rcgen` and `sha2` in server, `toml` in settings, `clap` and
+//! `clap_mangen` in cli, `indicatif` and `rustyline` in report; `serde_json` has two, store and report. `tests/integration/layers.rs`
 //! reads `src/` and holds this.
 //!
 //! # The way of `rcluster up`

@@ -1,12 +1,17 @@
 //! The command line: what may be written, and nothing about what it means.
 
 mod complete;
+mod env;
 mod help;
 mod keys;
 mod line;
+mod logs;
 mod pages;
 mod parsed;
+mod run;
 mod server;
+mod talk;
+mod up;
 
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -17,14 +22,19 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use complete::{Candidate, Completion, CompletionsArgs, Shell, Wanted};
+pub use env::{EnvArgs, Format};
 pub use help::command;
 pub use line::{CommandLine, PASSWORD_VARIABLE, Refusal, Refused};
+pub use logs::LogsArgs;
 pub use pages::{ManArgs, Page, pages};
 pub use parsed::Parsed;
 
 use crate::plan::PortChoice;
 use crate::store::ClusterName;
+pub use run::RunArgs;
 pub use server::{InstallArgs, RemoveArgs, ServerVerb, UseArgs};
+pub use talk::{CallArgs, CliArgs};
+pub use up::{RestartPolicy, UpArgs};
 
 /// A real Redis or Valkey Cluster in a fraction of a second, and one tool for all that happens to it afterwards
 #[derive(Debug, Parser)]
@@ -111,13 +121,21 @@ pub enum Verb {
     Create(CreateArgs),
     /// Start and create in one, as fast as the server allows
     #[command(after_help = help::UP)]
-    Up(StartArgs),
+    Up(UpArgs),
+    /// Run a command with a cluster of its own, which is gone when the command has ended
+    Run(RunArgs),
     /// Show what runs, who owns which slots, and what is wrong
     #[command(after_help = help::STATUS)]
     Status,
     /// Show all clusters
     #[command(after_help = help::LIST)]
     List,
+    /// Say how programs reach the cluster, as variables for a shell, a file or CI
+    Env(EnvArgs),
+    /// Open redis-cli or valkey-cli on the cluster, or a prompt like theirs
+    Cli(CliArgs),
+    /// Send a command to every node, or to some, and show each one's answer
+    Call(CallArgs),
     /// End every node, and wait until all are gone
     #[command(after_help = help::STOP)]
     Stop(StopArgs),
@@ -127,6 +145,8 @@ pub enum Verb {
     /// Stop a cluster and delete its data
     #[command(after_help = help::DOWN)]
     Down(DownArgs),
+    /// Show what the nodes' logs say, in the order of time
+    Logs(LogsArgs),
     /// Get a server without a package manager, and choose the one that runs
     #[command(subcommand, after_help = help::SERVER)]
     Server(ServerVerb),
@@ -453,7 +473,8 @@ mod tests {
             "rcluster server remove",
             "rcluster",
             "rcluster frobnicate",
-            "rcluster run -- true",
+            "rcluster run",
+            "rcluster run true",
             "rcluster -n ../x status",
             "rcluster up --port 0",
             "rcluster up --port 65536",

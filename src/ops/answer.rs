@@ -1,12 +1,13 @@
 //! What `status`, `start`, `create` and `up` answer.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::fleet::{Fleet, Life};
 use crate::cluster::{NodeAddr, NodeId, Role, SlotRange};
-use crate::error::NodeProblem;
-use crate::plan::{ClientCertificates, Layout, View};
+use crate::error::{Error, NodeProblem, Result};
+use crate::plan::{Candidate, ClientCertificates, Layout, Target, View};
 use crate::server::SOCKET;
 use crate::store::{Cluster, LOG_FILE, Manifest, ServerInfo};
 
@@ -190,6 +191,53 @@ impl Answer {
             nodes,
             problems: Vec::new(),
         }
+    }
+}
+
+impl Answer {
+    /// The places in `nodes` of those that `targets` mean, each once, in port order. What a target
+    /// that means none of them is, is bad usage.
+    pub fn find(&self, targets: &[Target]) -> Result<Vec<usize>> {
+        let nodes = self.candidates();
+        let mut found = BTreeSet::new();
+        for target in targets {
+            found.extend(target.find(&nodes).map_err(|why| {
+                let last = self.nodes.last().map_or(0, |node| node.addr.port);
+                let first = self.nodes.first().map_or(0, |node| node.addr.port);
+                Error::usage(
+                    why,
+                    format!("see `{{rcluster}} status`; its nodes are on ports {first} to {last}"),
+                )
+            })?);
+        }
+        Ok(found.into_iter().collect())
+    }
+
+    /// The nodes as targets are looked for in them. Of a node that does not answer the role is
+    /// what is left in its shard, and of a cluster that does not run what was planned.
+    fn candidates(&self) -> Vec<Candidate> {
+        let layout = Layout::new(self.primaries, self.replicas);
+        let planned = |number| layout.shards.iter().any(|shard| shard.primary == number);
+        let is_primary = |node: &NodeAnswer| node.role == Some(Role::Primary);
+        let has_primary = |shard: Option<usize>| {
+            let mut nodes = self.nodes.iter();
+            nodes.any(|node| is_primary(node) && node.shard == shard)
+        };
+        let knows_none = self.nodes.iter().all(|node| node.role.is_none());
+        let role = |number: usize, node: &NodeAnswer| match &node.role {
+            Some(role) => *role == Role::Primary,
+            None if knows_none => planned(number),
+            None => !has_primary(node.shard),
+        };
+        let candidate = |(number, node): (usize, &NodeAnswer)| Candidate {
+            index: node.index,
+            id: node.id.clone(),
+            addr: node.addr,
+            is_primary: Some(role(number, node)),
+            shard: node.shard,
+            slots: node.slots.clone(),
+        };
+        self.nodes.iter().enumerate().map(candidate).collect()
     }
 }
 

@@ -6,19 +6,25 @@
 
 mod access;
 mod answer;
+mod call;
 mod clean;
 mod commands;
 mod context;
 mod create;
 mod doctor;
+mod env;
+mod export;
 mod fleet;
+mod follow;
 mod launch;
 mod limits;
 mod list;
+mod logs;
 mod new;
 mod programs;
 mod ready;
 mod resume;
+mod run;
 mod security;
 mod seeded;
 mod servers;
@@ -26,17 +32,27 @@ mod settle;
 mod start;
 mod status;
 mod stop;
+mod supervise;
+mod talk;
+mod temporary;
 mod tick;
+mod trouble;
 mod up;
 mod wait;
 mod wish;
 
 pub use answer::{Answer, Entrance, NodeAnswer, ProcessState, State};
+pub use call::{Called, Silence, call};
 pub use clean::{Cleaned, clean, down};
 pub use context::Context;
 pub use create::{CreateWish, Planned, create, plan_create};
 pub use doctor::{DoctorWish, doctor};
+pub use env::{EnvAnswer, EnvFormat, Variable, env, environment};
+pub use export::{Exported, export};
+pub use follow::{LogStart, NodeLine};
 pub use list::{Listed, list};
+pub use logs::{LogSink, LogsWish, follow_logs, logs};
+pub use run::{Command, RunEnd, run};
 pub use servers::{
     ChosenServer, InstallWish, Installation, ListedServer, RemovedServer, ServerAnswer,
     ServerState, UsableServer, install_server, list_servers, remove_server, use_server,
@@ -44,5 +60,9 @@ pub use servers::{
 pub use start::start;
 pub use status::status;
 pub use stop::{StopResult, Stopped, stop};
+pub use supervise::{Foreground, Restart};
+pub use talk::{Heard, Talk, Visit, unanswerable, visit};
+pub use temporary::{Temporary, TemporaryWish};
+pub use trouble::{Trouble, TroubleKind, Troubles, troubles};
 pub use up::up;
 pub use wish::{DEFAULT_PORT, StartWish, TlsWish};

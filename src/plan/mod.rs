@@ -14,6 +14,7 @@ mod seed;
 mod selector;
 mod spec;
 mod surroundings;
+mod target;
 
 pub use directive::{Directive, last_value, load_module, parse_conf, parse_set, parse_set_for};
 pub use finding::{Finding, Verdict};
@@ -29,3 +30,4 @@ pub use seed::{Seed, SeedNode, Technique};
 pub use selector::Selector;
 pub use spec::{Announce, ClusterSpec, MAX_NODES, NodeSetting, PortChoice};
 pub use surroundings::{Surroundings, judge as judge_surroundings, judge_port_range};
+pub use target::{Candidate, Target};

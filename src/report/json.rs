@@ -20,6 +20,8 @@ pub(super) fn answer(shown: &Shown, program: &str) -> String {
         Shown::List(clusters) => {
             json!({ "clusters": clusters.iter().map(listed).collect::<Vec<_>>() })
         }
+        Shown::Called(called, _) => super::reply::document(called),
+        Shown::Env(answer, _) => super::env::document(answer),
         Shown::Stopped(stopped) => stop(stopped),
         Shown::Cleaned(cleaned) => clean(cleaned),
         Shown::Server(answer) => super::servers::document(answer),
@@ -31,6 +33,8 @@ pub(super) fn answer(shown: &Shown, program: &str) -> String {
         Shown::Completions(shell, script) => json!({ "shell": shell, "script": script }),
         Shown::Page(name, roff) => json!({ "page": name, "roff": roff }),
         Shown::Pages(dir, names) => json!({ "dir": dir, "pages": names }),
+        Shown::Exported(exported) => super::logs::exported_document(exported),
+        Shown::Troubles(troubles) => super::trouble::document(troubles),
         Shown::Version => json!({ "version": env!("CARGO_PKG_VERSION") }),
     })
 }
@@ -52,7 +56,7 @@ pub(super) fn failure(error: &Error, program: &str) -> String {
     line(&json!({ "schema_version": SCHEMA_VERSION, "ok": false, "error": fields }))
 }
 
-fn document(fields: Value) -> String {
+pub(super) fn document(fields: Value) -> String {
     let mut document = json!({ "schema_version": SCHEMA_VERSION, "ok": true });
     if let (Some(document), Value::Object(fields)) = (document.as_object_mut(), fields) {
         document.extend(fields);

@@ -22,6 +22,8 @@ pub(super) fn answer(shown: &Shown, style: Style, program: &str) -> String {
         Shown::Planned(planned) => dry_run(&mut out, planned),
         Shown::Status(answer) => status(&mut out, answer, style),
         Shown::List(clusters) => list(&mut out, clusters, style),
+        Shown::Called(called, words) => out = super::reply::called(called, words, style),
+        Shown::Env(_, text) => out.push_str(text),
         Shown::Stopped(stopped) => stop(&mut out, stopped),
         Shown::Cleaned(cleaned) => clean(&mut out, cleaned),
         Shown::Server(answer) => super::servers::text(&mut out, answer, style),
@@ -34,6 +36,8 @@ pub(super) fn answer(shown: &Shown, style: Style, program: &str) -> String {
             let count = counted(names.len(), "page", "pages");
             push(&mut out, &format!("Wrote {count} to {}", dir.display()));
         }
+        Shown::Exported(exported) => super::logs::exported(&mut out, exported, style),
+        Shown::Troubles(troubles) => super::trouble::text(&mut out, troubles, style),
         Shown::Version => push(&mut out, &format!("rcluster {}", env!("CARGO_PKG_VERSION"))),
     }
     out
