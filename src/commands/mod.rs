@@ -3,6 +3,8 @@
 
 mod call;
 mod clean;
+mod complete;
+mod completions;
 mod config;
 mod create;
 mod doctor;
@@ -10,6 +12,7 @@ mod down;
 mod env;
 mod list;
 mod logs;
+mod man;
 mod run;
 mod server;
 mod start;
@@ -42,6 +45,9 @@ use crate::sys;
 
 /// Runs the command line `arguments` (the program's name first) to its exit code.
 pub fn main(arguments: &[OsString]) -> ExitCode {
+    if let Some(completion) = cli::Completion::asked(arguments) {
+        return complete::run(completion);
+    }
     let started_as = StartedAs {
         umask: sys::private_umask(),
         descriptors: sys::keep_descriptors_to_ourselves(),
@@ -298,6 +304,8 @@ async fn dispatch(call: &Call, verb: &Verb) -> Result<ExitCode> {
         Verb::Server(verb) => server::run(call, verb).await,
         Verb::Doctor(args) => doctor::run(call, args).await,
         Verb::Config(verb) => config::run(call, verb),
+        Verb::Completions(args) => completions::run(call, args),
+        Verb::Man(args) => man::run(call, args),
         Verb::Version => version::run(call),
     }
 }
@@ -323,6 +331,8 @@ impl Verb {
             Self::Server(verb) => verb.name(),
             Self::Doctor(_) => "doctor",
             Self::Config(_) => "config",
+            Self::Completions(_) => "completions",
+            Self::Man(_) => "man",
             Self::Version => "version",
         }
     }
@@ -341,6 +351,8 @@ impl Verb {
                 | Self::Server(ServerVerb::List)
                 | Self::Doctor(_)
                 | Self::Config(_)
+                | Self::Completions(_)
+                | Self::Man(_)
                 | Self::Version
         )
     }

@@ -31,6 +31,11 @@ pub(super) fn answer(shown: &Shown, style: Style, program: &str) -> String {
         Shown::Settings(overview, origins) => {
             out = super::settings::overview(overview, *origins, style);
         }
+        Shown::Completions(_, text) | Shown::Page(_, text) => out.push_str(text),
+        Shown::Pages(dir, names) => {
+            let count = counted(names.len(), "page", "pages");
+            push(&mut out, &format!("Wrote {count} to {}", dir.display()));
+        }
         Shown::Exported(exported) => super::logs::exported(&mut out, exported, style),
         Shown::Troubles(troubles) => super::trouble::text(&mut out, troubles, style),
         Shown::Version => push(&mut out, &format!("rcluster {}", env!("CARGO_PKG_VERSION"))),
