@@ -11,6 +11,7 @@ mod config;
 mod crash;
 mod create;
 mod doctor;
+mod guide;
 mod json;
 mod layers;
 mod locks;
