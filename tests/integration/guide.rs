@@ -439,7 +439,7 @@ impl Shell {
             self.run(&step.command)?
         };
         let fails = step.shown.iter().any(|line| line.starts_with("error: "));
-        if (code != 0) != fails {
+        if code != 0 && !fails {
             return Err(format!("`{}` ended with {code}:\n{said}", step.command));
         }
         let lines = |lines: &mut dyn Iterator<Item = &str>| -> Vec<String> {

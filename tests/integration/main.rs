@@ -19,6 +19,7 @@ mod mixed;
 mod ports;
 mod processes;
 mod sandbox;
+mod schema;
 mod servers;
 mod start;
 mod status;
