@@ -1,8 +1,11 @@
 //! The command line: what may be written, and nothing about what it means.
 
+mod env;
 mod keys;
 mod line;
+mod logs;
 mod parsed;
+mod run;
 mod server;
 
 use std::ffi::OsString;
@@ -13,11 +16,14 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use env::{EnvArgs, Format};
 pub use line::{CommandLine, PASSWORD_VARIABLE, Refusal, Refused};
+pub use logs::LogsArgs;
 pub use parsed::Parsed;
 
 use crate::plan::PortChoice;
 use crate::store::ClusterName;
+pub use run::RunArgs;
 pub use server::{InstallArgs, RemoveArgs, ServerVerb, UseArgs};
 
 /// A real Redis or Valkey Cluster in a fraction of a second, and one tool for all that happens to it afterwards
@@ -115,16 +121,22 @@ pub enum Verb {
     Create(CreateArgs),
     /// Start and create in one, as fast as the server allows
     Up(StartArgs),
+    /// Run a command with a cluster of its own, which is gone when the command has ended
+    Run(RunArgs),
     /// Show what runs, who owns which slots, and what is wrong
     Status,
     /// Show all clusters
     List,
+    /// Say how programs reach the cluster, as variables for a shell, a file or CI
+    Env(EnvArgs),
     /// End every node, and wait until all are gone
     Stop(StopArgs),
     /// Delete the data of a stopped cluster
     Clean(CleanArgs),
     /// Stop a cluster and delete its data
     Down(DownArgs),
+    /// Show what the nodes' logs say, in the order of time
+    Logs(LogsArgs),
     /// Get a server without a package manager, and choose the one that runs
     #[command(subcommand)]
     Server(ServerVerb),
@@ -442,7 +454,8 @@ mod tests {
             "rcluster server remove",
             "rcluster",
             "rcluster frobnicate",
-            "rcluster run -- true",
+            "rcluster run",
+            "rcluster run true",
             "rcluster -n ../x status",
             "rcluster up --port 0",
             "rcluster up --port 65536",

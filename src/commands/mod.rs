@@ -6,7 +6,10 @@ mod config;
 mod create;
 mod doctor;
 mod down;
+mod env;
 mod list;
+mod logs;
+mod run;
 mod server;
 mod start;
 mod status;
@@ -14,9 +17,10 @@ mod stop;
 mod up;
 mod version;
 
-use std::env;
+use std::env::var_os;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
+use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -35,8 +39,10 @@ use crate::sys;
 
 /// Runs the command line `arguments` (the program's name first) to its exit code.
 pub fn main(arguments: &[OsString]) -> ExitCode {
-    sys::private_umask();
-    sys::keep_descriptors_to_ourselves();
+    let started_as = StartedAs {
+        umask: sys::private_umask(),
+        descriptors: sys::keep_descriptors_to_ourselves(),
+    };
     let wish = cli::wants_color(arguments);
     let mut report = Report {
         program: "rcluster".into(),
@@ -76,7 +82,7 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
         err: Style::new(wish, io::stderr().is_terminal()),
     };
     let files = files.into_iter().map(|file| (file.level, file.path));
-    run(&parsed, files.collect(), &notes, &report)
+    run(&parsed, files.collect(), &notes, &report, started_as)
 }
 
 /// The program with the options that name the cluster, as hints repeat it.
@@ -89,14 +95,14 @@ fn program(global: &Global) -> String {
     if let Some(home) = global
         .home
         .as_ref()
-        .filter(|_| env::var_os("RCLUSTER_HOME").is_none())
+        .filter(|_| var_os("RCLUSTER_HOME").is_none())
     {
         program = format!("{program} --home {}", home.display());
     }
     if let Some(config) = global
         .config
         .as_ref()
-        .filter(|_| env::var_os("RCLUSTER_CONFIG").is_none())
+        .filter(|_| var_os("RCLUSTER_CONFIG").is_none())
     {
         program = format!("{program} --config {}", config.display());
     }
@@ -126,10 +132,11 @@ fn run(
     files: Vec<(Level, PathBuf)>,
     notes: &[String],
     report: &Report,
+    started_as: StartedAs,
 ) -> ExitCode {
     let cli = &parsed.cli;
     let global = &cli.global;
-    let dumb = env::var_os("TERM").is_none_or(|term| term == "dumb");
+    let dumb = var_os("TERM").is_none_or(|term| term == "dumb");
     let terminal = io::stderr().is_terminal() && !dumb;
     let progress = Arc::new(Progress::new(
         terminal,
@@ -142,6 +149,7 @@ fn run(
     // Read before signals are caught: whoever is to type a password may press Ctrl-C instead.
     let wish = match &cli.verb {
         Verb::Start(args) | Verb::Up(args) => start::wish(args),
+        Verb::Run(args) => start::wish(&args.shape),
         _ => Ok(StartWish::default()),
     };
     let result = wish.and_then(|wish| {
@@ -154,6 +162,7 @@ fn run(
             timeout_given: cli.timeout_given,
             settings: parsed.settings.clone(),
             files,
+            started_as,
         };
         // Asked before signals are caught: whoever presses Ctrl-C at a question means it.
         match &cli.verb {
@@ -173,7 +182,10 @@ fn run(
             }
             error => {
                 report.failure(error);
-                ExitCode::from(error.exit_code())
+                ExitCode::from(match &cli.verb {
+                    Verb::Run(_) => run::exit_code(error),
+                    _ => error.exit_code(),
+                })
             }
         }
     })
@@ -187,16 +199,30 @@ fn perform(call: &Call, verb: &Verb, progress: &Progress) -> Result<ExitCode> {
             what: "start the runtime".into(),
             source,
         })?;
-    let ended = runtime.block_on(until_signal(dispatch(call, verb)));
+    let work = dispatch(call, verb);
+    let ended = runtime.block_on(async {
+        // The first does something of its own when a signal comes. The second leaves nothing behind:
+        // a signal ends it even while nobody takes what it writes.
+        if matches!(verb, Verb::Run(_) | Verb::Logs(_)) {
+            Ended::Done(work.await)
+        } else {
+            until_signal(work).await
+        }
+    });
     progress.finish();
     match ended {
         Ended::Done(result) => result,
         Ended::Signal(number) => {
             interrupted(&call.report, verb);
-            sys::die_by(number);
-            Ok(ExitCode::FAILURE)
+            Ok(died_by(number))
         }
     }
+}
+
+/// What we were started with and changed, for programs of the user's that we start.
+struct StartedAs {
+    umask: u32,
+    descriptors: Vec<RawFd>,
 }
 
 /// What a verb works with.
@@ -210,6 +236,7 @@ struct Call {
     timeout_given: bool,
     settings: Vec<Setting>,
     files: Vec<(Level, PathBuf)>,
+    started_as: StartedAs,
 }
 
 impl Call {
@@ -248,11 +275,14 @@ async fn dispatch(call: &Call, verb: &Verb) -> Result<ExitCode> {
         Verb::Start(_) => start::run(call, &call.wish).await,
         Verb::Create(args) => create::run(call, args).await,
         Verb::Up(_) => up::run(call, &call.wish).await,
+        Verb::Run(args) => run::run(call, args).await,
         Verb::Status => status::run(call).await,
         Verb::List => list::run(call).await,
+        Verb::Env(args) => env::run(call, args).await,
         Verb::Stop(args) => stop::run(call, args).await,
         Verb::Clean(_) => clean::run(call).await,
         Verb::Down(args) => down::run(call, args).await,
+        Verb::Logs(args) => logs::run(call, args).await,
         Verb::Server(verb) => server::run(call, verb).await,
         Verb::Doctor(args) => doctor::run(call, args).await,
         Verb::Config(verb) => config::run(call, verb),
@@ -267,11 +297,14 @@ impl Verb {
             Self::Start(_) => "start",
             Self::Create(_) => "create",
             Self::Up(_) => "up",
+            Self::Run(_) => "run",
             Self::Status => "status",
             Self::List => "list",
+            Self::Env(_) => "env",
             Self::Stop(_) => "stop",
             Self::Clean(_) => "clean",
             Self::Down(_) => "down",
+            Self::Logs(_) => "logs",
             Self::Server(verb) => verb.name(),
             Self::Doctor(_) => "doctor",
             Self::Config(_) => "config",
@@ -285,6 +318,8 @@ impl Verb {
             self,
             Self::Status
                 | Self::List
+                | Self::Env(_)
+                | Self::Logs(_)
                 | Self::Server(ServerVerb::List)
                 | Self::Doctor(_)
                 | Self::Config(_)
@@ -302,6 +337,7 @@ fn context(global: &Global, verb: &'static str, progress: &Arc<Progress>) -> Res
         timeout: global.timeout,
         began: Instant::now(),
         events: Events::new(move |event| progress.show(&event)),
+        group: None,
     })
 }
 
@@ -309,7 +345,7 @@ fn context(global: &Global, verb: &'static str, progress: &Arc<Progress>) -> Res
 fn home(wish: Option<&PathBuf>) -> Result<PathBuf> {
     // The XDG specification says to ignore relative paths.
     let absolute = |name: &str| {
-        env::var_os(name)
+        var_os(name)
             .map(PathBuf::from)
             .filter(|path| path.is_absolute())
     };
@@ -350,6 +386,12 @@ async fn until_signal(work: impl Future<Output = Result<ExitCode>>) -> Ended {
         _ = terminate.recv() => Ended::Signal(SignalKind::terminate().as_raw_value()),
         _ = hangup.recv() => Ended::Signal(SignalKind::hangup().as_raw_value()),
     }
+}
+
+/// Ends us by signal `number`; the exit code is for where that fails.
+fn died_by(number: i32) -> ExitCode {
+    sys::die_by(number);
+    u8::try_from(128 + number).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
 fn interrupted(report: &Report, verb: &Verb) {

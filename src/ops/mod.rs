@@ -11,14 +11,18 @@ mod commands;
 mod context;
 mod create;
 mod doctor;
+mod env;
 mod fleet;
+mod follow;
 mod launch;
 mod limits;
 mod list;
+mod logs;
 mod new;
 mod programs;
 mod ready;
 mod resume;
+mod run;
 mod security;
 mod seeded;
 mod servers;
@@ -26,6 +30,7 @@ mod settle;
 mod start;
 mod status;
 mod stop;
+mod temporary;
 mod tick;
 mod up;
 mod wait;
@@ -36,7 +41,11 @@ pub use clean::{Cleaned, clean, down};
 pub use context::Context;
 pub use create::{CreateWish, Planned, create, plan_create};
 pub use doctor::{DoctorWish, doctor};
+pub use env::{EnvAnswer, EnvFormat, Variable, env, environment};
+pub use follow::{LogStart, NodeLine};
 pub use list::{Listed, list};
+pub use logs::{LogSink, LogsWish, follow_logs, logs};
+pub use run::{Command, RunEnd, run};
 pub use servers::{
     ChosenServer, InstallWish, Installation, ListedServer, RemovedServer, ServerAnswer,
     ServerState, UsableServer, install_server, list_servers, remove_server, use_server,
@@ -44,5 +53,6 @@ pub use servers::{
 pub use start::start;
 pub use status::status;
 pub use stop::{StopResult, Stopped, stop};
+pub use temporary::{Temporary, TemporaryWish};
 pub use up::up;
 pub use wish::{DEFAULT_PORT, StartWish, TlsWish};

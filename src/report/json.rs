@@ -20,6 +20,7 @@ pub(super) fn answer(shown: &Shown, program: &str) -> String {
         Shown::List(clusters) => {
             json!({ "clusters": clusters.iter().map(listed).collect::<Vec<_>>() })
         }
+        Shown::Env(answer, _) => super::env::document(answer),
         Shown::Stopped(stopped) => stop(stopped),
         Shown::Cleaned(cleaned) => clean(cleaned),
         Shown::Server(answer) => super::servers::document(answer),
@@ -49,7 +50,7 @@ pub(super) fn failure(error: &Error, program: &str) -> String {
     line(&json!({ "schema_version": SCHEMA_VERSION, "ok": false, "error": fields }))
 }
 
-fn document(fields: Value) -> String {
+pub(super) fn document(fields: Value) -> String {
     let mut document = json!({ "schema_version": SCHEMA_VERSION, "ok": true });
     if let (Some(document), Value::Object(fields)) = (document.as_object_mut(), fields) {
         document.extend(fields);

@@ -1,6 +1,8 @@
 //! The only writer: answers on standard output; progress, hints and failures on standard error.
 
+mod env;
 mod json;
+mod logs;
 mod progress;
 mod servers;
 mod settings;
@@ -9,11 +11,13 @@ mod text;
 
 use std::io::{self, Write as _};
 
+pub use env::{masks, variables};
+pub use logs::LogPrinter;
 pub use progress::Progress;
 pub use style::Style;
 
 use crate::error::Error;
-use crate::ops::{Answer, Cleaned, Listed, Planned, ServerAnswer, Stopped};
+use crate::ops::{Answer, Cleaned, EnvAnswer, Listed, Planned, ServerAnswer, Stopped};
 use crate::plan::Finding;
 use crate::settings::Overview;
 
@@ -45,6 +49,8 @@ pub enum Shown<'a> {
     Status(&'a Answer),
     /// Of `list`.
     List(&'a [Listed]),
+    /// Of `env`, and the same as text.
+    Env(&'a EnvAnswer, &'a str),
     /// Of `stop`.
     Stopped(&'a Stopped),
     /// Of `clean` and `down`.

@@ -59,7 +59,11 @@ impl Progress {
         };
         let bar = bar.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Note(_) | Event::Warning(_) | Event::Killed { .. } | Event::Detail(_) => {
+            Event::Note(_)
+            | Event::Warning(_)
+            | Event::Killed { .. }
+            | Event::Running { .. }
+            | Event::Detail(_) => {
                 if let Some(line) = line(event, self.verbose) {
                     bar.suspend(|| self.print(event, &line));
                 }
@@ -103,7 +107,8 @@ fn line(event: &Event, verbose: bool) -> Option<String> {
         | Event::Forming { .. }
         | Event::Fetching { .. }
         | Event::Building { .. }
-        | Event::Stopping { .. } => Some(state(event)),
+        | Event::Stopping { .. }
+        | Event::Running { .. } => Some(state(event)),
         Event::Note(text) | Event::Warning(text) => Some(text.clone()),
         Event::Killed { node, grace } => Some(format!(
             "killed {node}: it did not end within {}",
@@ -124,6 +129,11 @@ fn state(event: &Event) -> String {
         Event::Starting { nodes, server, at } => {
             format!("starting {} of {server} at {at}", count(*nodes))
         }
+        Event::Running {
+            command,
+            cluster,
+            after,
+        } => format!("{cluster} ready in {after:.2?}; running {command}"),
         Event::Answered { done, of } => format!("{done} of {of} nodes answer"),
         Event::Forming { nodes } => format!("forming a cluster of {}", count(*nodes)),
         Event::Waiting { what, done, of } => format!("waiting for {what} ({done} of {of} nodes)"),

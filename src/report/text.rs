@@ -22,6 +22,7 @@ pub(super) fn answer(shown: &Shown, style: Style, program: &str) -> String {
         Shown::Planned(planned) => dry_run(&mut out, planned),
         Shown::Status(answer) => status(&mut out, answer, style),
         Shown::List(clusters) => list(&mut out, clusters, style),
+        Shown::Env(_, text) => out.push_str(text),
         Shown::Stopped(stopped) => stop(&mut out, stopped),
         Shown::Cleaned(cleaned) => clean(&mut out, cleaned),
         Shown::Server(answer) => super::servers::text(&mut out, answer, style),

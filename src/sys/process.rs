@@ -16,6 +16,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
@@ -196,6 +197,11 @@ impl Process {
         self.signal(Signal::SIGKILL)
     }
 
+    /// Passes on a signal that reached us.
+    pub fn pass_on(&self, number: i32) -> io::Result<()> {
+        self.signal(Signal::try_from(number)?)
+    }
+
     /// Signals it; that it has ended meanwhile is no error.
     fn signal(&self, signal: Signal) -> io::Result<()> {
         let result = if let Some(pidfd) = &self.pidfd {
@@ -238,6 +244,19 @@ pub fn end_group(leader: u32) {
     if let Some(leader) = i32::try_from(leader).ok().filter(|leader| *leader > 1) {
         killpg(Pid::from_raw(leader), Signal::SIGKILL).ok();
     }
+}
+
+/// Waits until every child of ours in the process group `leader` has ended, and reaps it. Only for
+/// groups that are being ended, and whose processes nobody else waits for.
+pub fn reap_group(leader: u32) {
+    let Some(leader) = i32::try_from(leader).ok().filter(|leader| *leader > 1) else {
+        return;
+    };
+    // Until there is none: ECHILD.
+    while matches!(
+        waitpid(Pid::from_raw(-leader), None),
+        Ok(_) | Err(nix::errno::Errno::EINTR)
+    ) {}
 }
 
 /// The clock that start times are measured by, in ticks since boot.
