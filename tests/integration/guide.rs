@@ -668,3 +668,17 @@ fn the_reader_of_pages_sees_what_differs() {
     );
     assert_eq!(logical_lines("a \\\n  b\n\n# c\nd"), ["a    b", "d"]);
 }
+
+/// Every code of the contract has a row on the page, and a command that ends with it.
+#[test]
+fn the_page_of_exit_codes_shows_each_of_them() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/exit-codes.md")).expect("the page");
+    let codes = (0..=10).chain([125, 126, 127, 129, 130, 137, 143]);
+    for code in codes {
+        assert!(
+            page.lines().any(|line| line == format!("exit {code}")),
+            "no command on the page ends with {code}"
+        );
+    }
+}
