@@ -7,6 +7,7 @@ mod logs;
 mod parsed;
 mod run;
 mod server;
+mod up;
 
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -25,6 +26,7 @@ use crate::plan::PortChoice;
 use crate::store::ClusterName;
 pub use run::RunArgs;
 pub use server::{InstallArgs, RemoveArgs, ServerVerb, UseArgs};
+pub use up::{RestartPolicy, UpArgs};
 
 /// A real Redis or Valkey Cluster in a fraction of a second, and one tool for all that happens to it afterwards
 #[derive(Debug, Parser)]
@@ -120,7 +122,7 @@ pub enum Verb {
     /// Form a cluster from the started nodes, and wait until it is ready
     Create(CreateArgs),
     /// Start and create in one, as fast as the server allows
-    Up(StartArgs),
+    Up(UpArgs),
     /// Run a command with a cluster of its own, which is gone when the command has ended
     Run(RunArgs),
     /// Show what runs, who owns which slots, and what is wrong

@@ -148,7 +148,8 @@ fn run(
     }
     // Read before signals are caught: whoever is to type a password may press Ctrl-C instead.
     let wish = match &cli.verb {
-        Verb::Start(args) | Verb::Up(args) => start::wish(args),
+        Verb::Start(args) => start::wish(args),
+        Verb::Up(args) => start::wish(&args.shape),
         Verb::Run(args) => start::wish(&args.shape),
         _ => Ok(StartWish::default()),
     };
@@ -201,9 +202,14 @@ fn perform(call: &Call, verb: &Verb, progress: &Progress) -> Result<ExitCode> {
         })?;
     let work = dispatch(call, verb);
     let ended = runtime.block_on(async {
-        // The first does something of its own when a signal comes. The second leaves nothing behind:
-        // a signal ends it even while nobody takes what it writes.
-        if matches!(verb, Verb::Run(_) | Verb::Logs(_)) {
+        // The first two do something of their own when a signal comes. The third leaves nothing
+        // behind: a signal ends it even while nobody takes what it writes.
+        let minds_signals = match verb {
+            Verb::Run(_) | Verb::Logs(_) => true,
+            Verb::Up(args) => args.foreground,
+            _ => false,
+        };
+        if minds_signals {
             Ended::Done(work.await)
         } else {
             until_signal(work).await
@@ -274,7 +280,7 @@ async fn dispatch(call: &Call, verb: &Verb) -> Result<ExitCode> {
     match verb {
         Verb::Start(_) => start::run(call, &call.wish).await,
         Verb::Create(args) => create::run(call, args).await,
-        Verb::Up(_) => up::run(call, &call.wish).await,
+        Verb::Up(args) => up::run(call, args).await,
         Verb::Run(args) => run::run(call, args).await,
         Verb::Status => status::run(call).await,
         Verb::List => list::run(call).await,

@@ -30,6 +30,7 @@ mod settle;
 mod start;
 mod status;
 mod stop;
+mod supervise;
 mod temporary;
 mod tick;
 mod up;
@@ -53,6 +54,7 @@ pub use servers::{
 pub use start::start;
 pub use status::status;
 pub use stop::{StopResult, Stopped, stop};
+pub use supervise::{Foreground, Restart};
 pub use temporary::{Temporary, TemporaryWish};
 pub use up::up;
 pub use wish::{DEFAULT_PORT, StartWish, TlsWish};

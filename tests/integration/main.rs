@@ -12,6 +12,7 @@ mod crash;
 mod create;
 mod doctor;
 mod env;
+mod foreground;
 mod guide;
 mod json;
 mod layers;
