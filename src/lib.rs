@@ -29,7 +29,7 @@
 //! types of plan and store that arguments are read into, report those of ops that it shows, and ops
 //! knows neither. Each outside crate has one door: `redis` and `rustls` in client, `nix` and
 //! `rustix` in sys, `which`, `rcgen` and `sha2` in server, `toml` in settings, `clap` in cli,
-//! `indicatif` in report; `serde_json` has two, store and report. `tests/integration/layers.rs`
+//! `indicatif` and `rustyline` in report; `serde_json` has two, store and report. `tests/integration/layers.rs`
 //! reads `src/` and holds this.
 //!
 //! # The way of `rcluster up`

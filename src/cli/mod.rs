@@ -7,6 +7,7 @@ mod logs;
 mod parsed;
 mod run;
 mod server;
+mod talk;
 mod up;
 
 use std::ffi::OsString;
@@ -26,6 +27,7 @@ use crate::plan::PortChoice;
 use crate::store::ClusterName;
 pub use run::RunArgs;
 pub use server::{InstallArgs, RemoveArgs, ServerVerb, UseArgs};
+pub use talk::{CallArgs, CliArgs};
 pub use up::{RestartPolicy, UpArgs};
 
 /// A real Redis or Valkey Cluster in a fraction of a second, and one tool for all that happens to it afterwards
@@ -131,6 +133,10 @@ pub enum Verb {
     List,
     /// Say how programs reach the cluster, as variables for a shell, a file or CI
     Env(EnvArgs),
+    /// Open redis-cli or valkey-cli on the cluster, or a prompt like theirs
+    Cli(CliArgs),
+    /// Send a command to every node, or to some, and show each one's answer
+    Call(CallArgs),
     /// End every node, and wait until all are gone
     Stop(StopArgs),
     /// Delete the data of a stopped cluster

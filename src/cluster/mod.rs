@@ -8,13 +8,17 @@ mod log;
 mod node;
 mod nodes;
 mod reply;
+mod resp;
 mod slot;
 mod slots;
+mod words;
 
 pub use info::{ClusterInfo, Info};
 pub use log::{Level, LogRole, LogTime, Prefix, Stamp};
 pub use node::{NodeAddr, NodeId, Role};
 pub use nodes::{Flags, NodeLine, OpenSlot, parse_nodes, with_shard_ids};
 pub use reply::{ParseError, Reply, printable};
+pub use resp::{Redirect, Resp};
 pub use slot::{SLOT_COUNT, SlotRange, slot_of, slot_text, tag_in};
 pub use slots::{ShardNode, SlotsEntry, parse_shards, parse_slots};
+pub use words::{quoted, split_words};

@@ -1,6 +1,7 @@
 //! One verb, one file: arguments → ops → answer. This file is the way from the command line to the
 //! verb, and from its result to the exit code.
 
+mod call;
 mod clean;
 mod config;
 mod create;
@@ -14,6 +15,7 @@ mod server;
 mod start;
 mod status;
 mod stop;
+mod talk;
 mod up;
 mod version;
 
@@ -285,6 +287,8 @@ async fn dispatch(call: &Call, verb: &Verb) -> Result<ExitCode> {
         Verb::Status => status::run(call).await,
         Verb::List => list::run(call).await,
         Verb::Env(args) => env::run(call, args).await,
+        Verb::Cli(args) => talk::run(call, args).await,
+        Verb::Call(args) => call::run(call, args).await,
         Verb::Stop(args) => stop::run(call, args).await,
         Verb::Clean(_) => clean::run(call).await,
         Verb::Down(args) => down::run(call, args).await,
@@ -307,6 +311,8 @@ impl Verb {
             Self::Status => "status",
             Self::List => "list",
             Self::Env(_) => "env",
+            Self::Cli(_) => "cli",
+            Self::Call(_) => "call",
             Self::Stop(_) => "stop",
             Self::Clean(_) => "clean",
             Self::Down(_) => "down",
@@ -326,6 +332,8 @@ impl Verb {
                 | Self::List
                 | Self::Env(_)
                 | Self::Logs(_)
+                | Self::Cli(_)
+                | Self::Call(_)
                 | Self::Server(ServerVerb::List)
                 | Self::Doctor(_)
                 | Self::Config(_)

@@ -20,6 +20,7 @@ pub(super) fn answer(shown: &Shown, program: &str) -> String {
         Shown::List(clusters) => {
             json!({ "clusters": clusters.iter().map(listed).collect::<Vec<_>>() })
         }
+        Shown::Called(called, _) => super::reply::document(called),
         Shown::Env(answer, _) => super::env::document(answer),
         Shown::Stopped(stopped) => stop(stopped),
         Shown::Cleaned(cleaned) => clean(cleaned),
@@ -29,6 +30,8 @@ pub(super) fn answer(shown: &Shown, program: &str) -> String {
             json!({ "checks": checks.collect::<Vec<_>>() })
         }
         Shown::Settings(overview, _) => settings(overview),
+        Shown::Exported(exported) => super::logs::exported_document(exported),
+        Shown::Troubles(troubles) => super::trouble::document(troubles),
         Shown::Version => json!({ "version": env!("CARGO_PKG_VERSION") }),
     })
 }

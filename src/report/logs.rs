@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 
 use super::Report;
 use super::style::Style;
+use super::text::push;
 use crate::cluster::{Level, LogRole};
 use crate::error::NodeProblem;
-use crate::ops::NodeLine;
+use crate::ops::{Exported, NodeLine};
 
 /// Writes lines of logs to standard output. It keeps none: logs may be large.
 #[derive(Debug)]
@@ -97,6 +98,32 @@ impl LogPrinter {
             }
         }
     }
+}
+
+/// The text of `logs --export`.
+pub(super) fn exported(out: &mut String, exported: &Exported, style: Style) {
+    for NodeProblem { node, message, .. } in &exported.problems {
+        push(out, &format!("{} {node} {message}", style.bad("!")));
+    }
+    push(
+        out,
+        &format!(
+            "Exported {} files to {}",
+            exported.files.len(),
+            exported.directory.display()
+        ),
+    );
+}
+
+/// The document of `logs --export`.
+pub(super) fn exported_document(exported: &Exported) -> Value {
+    let words = |problem: &NodeProblem| format!("{} {}", problem.node, problem.message);
+    json!({
+        "name": exported.name,
+        "directory": exported.directory,
+        "files": exported.files,
+        "problems": exported.problems.iter().map(words).collect::<Vec<_>>(),
+    })
 }
 
 impl AsFd for LogPrinter {

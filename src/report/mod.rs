@@ -4,20 +4,26 @@ mod env;
 mod json;
 mod logs;
 mod progress;
+mod prompt;
+mod reply;
 mod servers;
 mod settings;
 mod style;
 mod text;
+mod trouble;
 
 use std::io::{self, Write as _};
 
 pub use env::{masks, variables};
 pub use logs::LogPrinter;
 pub use progress::Progress;
+pub use prompt::Prompt;
+pub use reply::{formatted, raw, redirected};
 pub use style::Style;
 
 use crate::error::Error;
-use crate::ops::{Answer, Cleaned, EnvAnswer, Listed, Planned, ServerAnswer, Stopped};
+use crate::ops::{Answer, Called, Cleaned, EnvAnswer, Listed, Planned, ServerAnswer, Stopped};
+use crate::ops::{Answer, Cleaned, Exported, Listed, Planned, ServerAnswer, Stopped, Troubles};
 use crate::plan::Finding;
 use crate::settings::Overview;
 
@@ -51,6 +57,8 @@ pub enum Shown<'a> {
     List(&'a [Listed]),
     /// Of `env`, and the same as text.
     Env(&'a EnvAnswer, &'a str),
+    /// Of `call`, and the command.
+    Called(&'a [Called], &'a [Vec<u8>]),
     /// Of `stop`.
     Stopped(&'a Stopped),
     /// Of `clean` and `down`.
@@ -61,6 +69,10 @@ pub enum Shown<'a> {
     Checked(&'a [Finding]),
     /// Of `config show`, and whether origins are wanted.
     Settings(&'a Overview, bool),
+    /// Of `logs --export`.
+    Exported(&'a Exported),
+    /// Of `logs --errors`.
+    Troubles(&'a Troubles),
     /// Of `version`.
     Version,
 }
@@ -85,6 +97,15 @@ impl Report {
         Ok(())
     }
 
+    /// An answer as a file holds it: without colours, or as JSON.
+    pub fn for_file(&self, shown: &Shown, as_json: bool) -> String {
+        if as_json {
+            json::answer(shown, &self.program)
+        } else {
+            text::answer(shown, Style::new(Some(false), false), &self.program)
+        }
+    }
+
     /// Writes a failure to standard error.
     pub fn failure(&self, error: &Error) {
         let text = if self.json {
@@ -99,6 +120,13 @@ impl Report {
     pub fn help(&self, text: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();
         out.write_all(text.as_bytes())?;
+        out.flush()
+    }
+
+    /// Writes to standard output at once.
+    pub fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes)?;
         out.flush()
     }
 

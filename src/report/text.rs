@@ -22,6 +22,7 @@ pub(super) fn answer(shown: &Shown, style: Style, program: &str) -> String {
         Shown::Planned(planned) => dry_run(&mut out, planned),
         Shown::Status(answer) => status(&mut out, answer, style),
         Shown::List(clusters) => list(&mut out, clusters, style),
+        Shown::Called(called, words) => out = super::reply::called(called, words, style),
         Shown::Env(_, text) => out.push_str(text),
         Shown::Stopped(stopped) => stop(&mut out, stopped),
         Shown::Cleaned(cleaned) => clean(&mut out, cleaned),
@@ -30,6 +31,8 @@ pub(super) fn answer(shown: &Shown, style: Style, program: &str) -> String {
         Shown::Settings(overview, origins) => {
             out = super::settings::overview(overview, *origins, style);
         }
+        Shown::Exported(exported) => super::logs::exported(&mut out, exported, style),
+        Shown::Troubles(troubles) => super::trouble::text(&mut out, troubles, style),
         Shown::Version => push(&mut out, &format!("rcluster {}", env!("CARGO_PKG_VERSION"))),
     }
     out

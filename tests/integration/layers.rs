@@ -54,6 +54,7 @@ const DOORS: &[(&str, Option<&[&str]>)] = &[
     ("rcgen", Some(&["server"])),
     ("redis", Some(&["client"])),
     ("rustix", Some(&["sys"])),
+    ("rustyline", Some(&["report"])),
     ("rustls", Some(&["client"])),
     ("secrecy", None),
     ("serde", None),
