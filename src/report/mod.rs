@@ -22,8 +22,9 @@ pub use reply::{formatted, raw, redirected};
 pub use style::Style;
 
 use crate::error::Error;
-use crate::ops::{Answer, Called, Cleaned, EnvAnswer, Listed, Planned, ServerAnswer, Stopped};
-use crate::ops::{Answer, Cleaned, Exported, Listed, Planned, ServerAnswer, Stopped, Troubles};
+use crate::ops::{
+    Answer, Called, Cleaned, EnvAnswer, Exported, Listed, Planned, ServerAnswer, Stopped, Troubles,
+};
 use crate::plan::Finding;
 use crate::settings::Overview;
 
