@@ -93,13 +93,13 @@ function summary(up) {
 async function main() {
   const name = runner.input("name") || "default";
   const home = path.resolve(runner.input("home") || path.join(temporary(), "rcluster"));
-  const logs = path.resolve(runner.input("logs-dir") || path.join(temporary(), "rcluster-logs"));
   const asked = options();
+  const secrets = runner.choice("with-secrets") ? ["--with-secrets"] : [];
   const program = await binary();
 
   // Before anything is started: the post step must find it, however this step ends.
-  for (const [key, value] of Object.entries({ program, name, home, logs })) runner.put("GITHUB_STATE", key, value);
-  for (const [key, value] of Object.entries({ name, home, logs })) runner.put("GITHUB_OUTPUT", key, value);
+  for (const [key, value] of Object.entries({ program, name, home })) runner.put("GITHUB_STATE", key, value);
+  for (const [key, value] of Object.entries({ name, home })) runner.put("GITHUB_OUTPUT", key, value);
   // So that `rcluster logs --export` in a later step means this cluster even if `up` failed.
   runner.put("GITHUB_ENV", "RCLUSTER_NAME", name);
   runner.put("GITHUB_ENV", "RCLUSTER_HOME", home);
@@ -110,25 +110,18 @@ async function main() {
   if (install !== "" && install !== "false") {
     await verb(program, global, ["server", "install", ...(install === "true" ? [] : [install]), "--json"]);
   }
-  try {
-    const up = JSON.parse((await verb(program, global, ["up", "--json", ...asked])).out);
-    if (up.password_file) hide(fs.readFileSync(up.password_file, "utf8").replace(/\r?\n$/, ""));
-    const secrets = runner.choice("with-secrets") ? ["--with-secrets"] : [];
-    const env = await verb(program, global, ["env", "--format", "github", ...secrets]);
-    runner.append("GITHUB_ENV", env.out);
-    // The outputs without the password, whatever later steps get.
-    const plain = JSON.parse((await verb(program, global, ["env", "--format", "json"])).out);
-    runner.put("GITHUB_OUTPUT", "nodes", plain.REDIS_CLUSTER_NODES);
-    runner.put("GITHUB_OUTPUT", "ports", plain.RCLUSTER_PORTS);
-    runner.put("GITHUB_OUTPUT", "url", plain.REDIS_URL);
-    runner.put("GITHUB_OUTPUT", "ca", plain.RCLUSTER_TLS_CA ?? "");
-    if (process.env.GITHUB_STEP_SUMMARY) runner.append("GITHUB_STEP_SUMMARY", summary(up));
-    runner.quote(`${up.name}: ${up.state}, ${up.server.kind} ${up.server.version}, ${plain.REDIS_CLUSTER_NODES}`);
-  } catch (failure) {
-    // For a step with `if: failure()`, which can upload them; this one cannot without an npm package.
-    await runner.run(program, [...global, "logs", "--export", logs]);
-    throw failure;
-  }
+  const up = JSON.parse((await verb(program, global, ["up", "--json", ...asked])).out);
+  if (up.password_file) hide(fs.readFileSync(up.password_file, "utf8").replace(/\r?\n$/, ""));
+  const env = await verb(program, global, ["env", "--format", "github", ...secrets]);
+  runner.append("GITHUB_ENV", env.out);
+  // The outputs without the password, whatever later steps get.
+  const plain = JSON.parse((await verb(program, global, ["env", "--format", "json"])).out);
+  runner.put("GITHUB_OUTPUT", "nodes", plain.REDIS_CLUSTER_NODES);
+  runner.put("GITHUB_OUTPUT", "ports", plain.RCLUSTER_PORTS);
+  runner.put("GITHUB_OUTPUT", "url", plain.REDIS_URL);
+  runner.put("GITHUB_OUTPUT", "ca", plain.RCLUSTER_TLS_CA ?? "");
+  if (process.env.GITHUB_STEP_SUMMARY) runner.append("GITHUB_STEP_SUMMARY", summary(up));
+  runner.quote(`${up.name}: ${up.state}, ${up.server.kind} ${up.server.version}, ${plain.REDIS_CLUSTER_NODES}`);
 }
 
 main().catch((failure) => {

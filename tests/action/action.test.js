@@ -207,8 +207,12 @@ test("when main fails after up, post ends the cluster", async () => {
   const main = await job.step("main");
   assert.equal(main.code, 1, main.out);
   assert.equal(living(job.dir).length, 1, "the cluster runs");
-  const exported = variables(job.read("GITHUB_OUTPUT")).logs;
-  assert.ok(fs.readdirSync(exported).length > 0, "logs were exported");
+  // The recipe's step for failures means this cluster.
+  const dir = path.join(job.dir, "logs");
+  const env = { ...job.env, ...variables(job.read("GITHUB_ENV")) };
+  const exported = spawnSync(PROGRAM, ["logs", "--export", dir], { env, encoding: "utf8" });
+  assert.equal(exported.status, 0, exported.stderr);
+  assert.ok(fs.readdirSync(dir).length > 0);
   job.env.GITHUB_STEP_SUMMARY = summary;
   const post = await job.post({ "INPUT_JOB-STATUS": "failure" });
   assert.deepEqual(commands(post.out).filter(({ name }) => name === "error"), []);
@@ -230,15 +234,13 @@ test("a job that failed has what went wrong in its log, quoted", async () => {
   const job = new Job({ primaries: "3", replicas: "0" });
   const main = await job.step("main");
   assert.equal(main.code, 0, main.out);
-  const env = variables(job.read("GITHUB_ENV"));
-  // A recipe's step before the post step.
-  const dir = variables(job.read("GITHUB_OUTPUT")).logs;
-  const exported = spawnSync(PROGRAM, ["logs", "--export", dir], { env: { ...job.env, ...env }, encoding: "utf8" });
-  assert.equal(exported.status, 0, exported.stderr);
-  assert.ok(fs.readdirSync(dir).length > 0);
   for (const pid of living(job.dir).slice(0, 1)) process.kill(Number(pid), "SIGSEGV");
-  const log = fs.readdirSync(path.join(job.temp, "rcluster/default/nodes")).map((port) => path.join(job.temp, "rcluster/default/nodes", port, "server.log"))[0];
-  fs.appendFileSync(log, "1:M 23 Nov 2026 00:00:00.000 # ::error::hostile\n::add-mask::hostile\n");
+  const nodes = path.join(job.temp, "rcluster/default/nodes");
+  for (const port of fs.readdirSync(nodes)) {
+    const log = path.join(nodes, port, "server.log");
+    while (!/crashed|BUG REPORT/.test(fs.readFileSync(log, "utf8")) && port === fs.readdirSync(nodes)[0]) await sleep(5);
+    fs.appendFileSync(log, "::error::hostile\n1:M 23 Nov 2026 00:00:00.000 # WARNING ::error::hostile\n##[error]hostile\n::add-mask::hostile\n");
+  }
   const post = await job.post({ "INPUT_JOB-STATUS": "failure" });
   const said = commands(post.out);
   assert.ok(said.some(({ name }) => name === "group"), post.out);

@@ -39,7 +39,7 @@ def test_inputs_and_outputs_are_those_that_the_code_knows():
     known = set(re.findall(r'(?:input|choice)\("([a-z-]+)"', code))
     known |= set(re.findall(r'"([a-z-]+)"', re.search(r"for \(const name of \[(.*?)\]", code)[1]))
     assert known == set(ACTION["inputs"])
-    put = set(re.findall(r'put\("GITHUB_OUTPUT", "([a-z]+)"', code)) | {"name", "home", "logs"}
+    put = set(re.findall(r'put\("GITHUB_OUTPUT", "([a-z]+)"', code)) | {"name", "home"}
     assert put == set(ACTION["outputs"])
 
 

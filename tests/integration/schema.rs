@@ -10,7 +10,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::sandbox::{Ran, Sandbox, free_ports, signal};
+use crate::sandbox::{Ran, Sandbox, free_ports, signal, wait_for};
 
 fn read(name: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -168,14 +168,35 @@ struct Reader<'a> {
 impl Reader<'_> {
     /// The answer of `line`, which must end with `code` and be as the page says of `verb`.
     fn answer(&mut self, verb: &str, line: &str, code: i32) -> Value {
-        let ran = self.sandbox.fails(&format!("{line} --json"), code);
+        let ran = self.sandbox.fails(&format!("--json {line}"), code);
         assert_described(verb, &ran);
         self.seen.insert(verb.to_owned());
         ran.json()
     }
 
+    /// Each line of `logs -f` is a document; they end when they are interrupted.
+    fn follow(&mut self) {
+        let following = self.sandbox.spawn("logs -f --tail 5 --json");
+        let began = std::time::Instant::now();
+        wait_for("some lines", || {
+            (began.elapsed() > std::time::Duration::from_millis(500)).then_some(())
+        });
+        signal("INT", following.pid());
+        let ran = following.end();
+        assert!(ran.out.lines().count() >= 6, "{ran}");
+        for line in ran.out.lines() {
+            let document = serde_json::from_str(line).expect("a document");
+            assert_eq!(
+                faults("log_line", &document),
+                Vec::<String>::new(),
+                "{line}"
+            );
+        }
+        self.seen.insert("logs -f".into());
+    }
+
     fn error(&mut self, line: &str, code: i32) {
-        let ran = self.sandbox.fails(&format!("{line} --json"), code);
+        let ran = self.sandbox.fails(&format!("--json {line}"), code);
         ran.json_error();
         let document: Value = serde_json::from_str(&ran.err).expect("JSON");
         assert_eq!(faults("error", &document), Vec::<String>::new(), "{ran}");
@@ -215,6 +236,23 @@ fn the_schema_describes_what_every_verb_answers() {
     reader.answer("up", "up", 0);
     let status = reader.answer("status", "status", 0);
     reader.answer("list", "list", 0);
+    reader.answer("env", "env", 0);
+    reader.answer("call", "call -- PING", 0);
+    reader.answer("call", "call -- CLUSTER SHARDS", 0);
+    reader.answer("call", "call -- SET wat 2", 1);
+    let logs = reader.answer("logs", "logs", 0);
+    assert!(
+        logs["lines"]
+            .as_array()
+            .is_some_and(|lines| lines.len() > 60),
+        "{logs}"
+    );
+    let errors = sandbox.run("logs --errors --json").code;
+    reader.answer("logs --errors", "logs --errors", errors.expect("a code"));
+    let directory = sandbox.path().join("exported");
+    let line = format!("logs --export {}", directory.display());
+    reader.answer("logs --export", &line, 0);
+    reader.follow();
     reader.error("down", 9);
     reader.error("up --primaries 4", 7);
     reader.error(&format!("up -n other --port {base}"), 7);
