@@ -682,3 +682,34 @@ fn the_page_of_exit_codes_shows_each_of_them() {
         );
     }
 }
+
+/// A step that fails in the middle of a recipe fails the recipe, and the trap ends the cluster.
+#[test]
+fn shell_recipes_end_their_cluster_when_a_step_fails() {
+    let Some(network) = network() else {
+        return;
+    };
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ci.md");
+    let recipes: Vec<Block> = blocks(&page)
+        .into_iter()
+        .filter(|block| block.language == "sh" && block.text.contains("trap "))
+        .collect();
+    assert!(recipes.len() >= 2, "the recipes were not found");
+    for recipe in recipes {
+        let step = "SET wat 2";
+        assert!(recipe.text.contains(step), "{}", recipe.place);
+        let fails = recipe.text.replace(step, "FROBNICATE; exit 7; true");
+        let mut shell = Shell::new(network);
+        let path = shell.sandbox.path().join("recipe");
+        fs::write(&path, fails).expect("written");
+        let (code, said) = shell
+            .run(&format!("bash -eu '{}'", path.display()))
+            .expect("it ends");
+        assert_eq!(code, 7, "{}: {said}", recipe.place);
+        let logs = shell.sandbox.path().join("me/project/logs");
+        assert_eq!(logs.is_dir(), recipe.text.contains("--export"), "{said}");
+        let (_, listed) = shell.run("rcluster list --json").expect("it ends");
+        let listed: Value = serde_json::from_str(&listed).expect("JSON");
+        assert_eq!(listed["clusters"], Value::Array(Vec::new()), "{said}");
+    }
+}
