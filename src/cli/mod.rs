@@ -5,6 +5,7 @@ mod line;
 mod logs;
 mod parsed;
 mod server;
+mod wait;
 
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -21,6 +22,7 @@ pub use parsed::Parsed;
 use crate::plan::PortChoice;
 use crate::store::ClusterName;
 pub use server::{InstallArgs, RemoveArgs, ServerVerb, UseArgs};
+pub use wait::{Goal, WaitArgs};
 
 /// A real Redis or Valkey Cluster in a fraction of a second, and one tool for all that happens to it afterwards
 #[derive(Debug, Parser)]
@@ -127,6 +129,8 @@ pub enum Verb {
     Clean(CleanArgs),
     /// Stop a cluster and delete its data
     Down(DownArgs),
+    /// Wait until a cluster is ready, serves, or has stopped
+    Wait(WaitArgs),
     /// Show what the nodes' logs say, in the order of time
     Logs(LogsArgs),
     /// Get a server without a package manager, and choose the one that runs

@@ -14,6 +14,7 @@ mod status;
 mod stop;
 mod up;
 mod version;
+mod wait;
 
 use std::env;
 use std::ffi::OsString;
@@ -259,6 +260,7 @@ async fn dispatch(call: &Call, verb: &Verb) -> Result<ExitCode> {
         Verb::Clean(_) => clean::run(call).await,
         Verb::Down(args) => down::run(call, args).await,
         Verb::Logs(args) => logs::run(call, args).await,
+        Verb::Wait(args) => wait::run(call, args).await,
         Verb::Server(verb) => server::run(call, verb).await,
         Verb::Doctor(args) => doctor::run(call, args).await,
         Verb::Config(verb) => config::run(call, verb),
@@ -279,6 +281,7 @@ impl Verb {
             Self::Clean(_) => "clean",
             Self::Down(_) => "down",
             Self::Logs(_) => "logs",
+            Self::Wait(_) => "wait",
             Self::Server(verb) => verb.name(),
             Self::Doctor(_) => "doctor",
             Self::Config(_) => "config",
@@ -293,6 +296,7 @@ impl Verb {
             Self::Status
                 | Self::List
                 | Self::Logs(_)
+                | Self::Wait(_)
                 | Self::Server(ServerVerb::List)
                 | Self::Doctor(_)
                 | Self::Config(_)

@@ -33,6 +33,7 @@ mod tick;
 mod trouble;
 mod up;
 mod wait;
+mod wait_for;
 mod wish;
 
 pub use answer::{Answer, Entrance, NodeAnswer, ProcessState, State};
@@ -53,4 +54,5 @@ pub use status::status;
 pub use stop::{StopResult, Stopped, stop};
 pub use trouble::{Trouble, TroubleKind, Troubles, troubles};
 pub use up::up;
+pub use wait_for::{WaitFor, wait_for};
 pub use wish::{DEFAULT_PORT, StartWish, TlsWish};

@@ -15,7 +15,10 @@ const SCHEMA_VERSION: u32 = 1;
 /// The document of an answer.
 pub(super) fn answer(shown: &Shown, program: &str) -> String {
     document(match shown {
-        Shown::Started(answer) | Shown::Formed(answer) | Shown::Status(answer) => cluster(answer),
+        Shown::Started(answer)
+        | Shown::Formed(answer)
+        | Shown::Status(answer)
+        | Shown::Waited(answer, _) => cluster(answer),
         Shown::Planned(planned) => plan(planned),
         Shown::List(clusters) => {
             json!({ "clusters": clusters.iter().map(listed).collect::<Vec<_>>() })

@@ -16,7 +16,9 @@ pub use progress::Progress;
 pub use style::Style;
 
 use crate::error::Error;
-use crate::ops::{Answer, Cleaned, Exported, Listed, Planned, ServerAnswer, Stopped, Troubles};
+use crate::ops::{
+    Answer, Cleaned, Exported, Listed, Planned, ServerAnswer, Stopped, Troubles, WaitFor,
+};
 use crate::plan::Finding;
 use crate::settings::Overview;
 
@@ -58,6 +60,8 @@ pub enum Shown<'a> {
     Checked(&'a [Finding]),
     /// Of `config show`, and whether origins are wanted.
     Settings(&'a Overview, bool),
+    /// Of `wait`.
+    Waited(&'a Answer, WaitFor),
     /// Of `logs --export`.
     Exported(&'a Exported),
     /// Of `logs --errors`.

@@ -9,7 +9,7 @@ use super::style::Style;
 use crate::cluster::{Role, SLOT_COUNT, slot_text};
 use crate::error::{Error, NodeProblem};
 use crate::ops::{
-    Answer, Cleaned, Listed, NodeAnswer, Planned, ProcessState, State, StopResult, Stopped,
+    Answer, Cleaned, Listed, NodeAnswer, Planned, ProcessState, State, StopResult, Stopped, WaitFor,
 };
 use crate::plan::{Finding, Layout, Verdict};
 
@@ -29,6 +29,7 @@ pub(super) fn answer(shown: &Shown, style: Style, program: &str) -> String {
         Shown::Settings(overview, origins) => {
             out = super::settings::overview(overview, *origins, style);
         }
+        Shown::Waited(answer, goal) => waited(&mut out, answer, *goal, style),
         Shown::Exported(exported) => super::logs::exported(&mut out, exported, style),
         Shown::Troubles(troubles) => super::trouble::text(&mut out, troubles, style),
         Shown::Version => push(&mut out, &format!("rcluster {}", env!("CARGO_PKG_VERSION"))),
@@ -406,6 +407,23 @@ fn list(out: &mut String, clusters: &[Listed], style: Style) {
             _ => text.to_owned(),
         },
     );
+}
+
+fn waited(out: &mut String, answer: &Answer, goal: WaitFor, style: Style) {
+    let took = seconds(answer.elapsed);
+    let name = &answer.name;
+    push(
+        out,
+        &match goal {
+            WaitFor::Ready => style.good(&format!("cluster \"{name}\" is ready ({took})")),
+            WaitFor::Serving => style.good(&format!("cluster \"{name}\" serves ({took})")),
+            WaitFor::Stopped => format!("cluster \"{name}\" has stopped ({took})"),
+        },
+    );
+    for problem in &answer.problems {
+        let bad = style.bad("!");
+        push(out, &format!("{bad} {} {}", problem.node, problem.message));
+    }
 }
 
 fn stop(out: &mut String, stopped: &Stopped) {

@@ -27,4 +27,5 @@ mod tls;
 mod tutorial;
 mod up;
 mod usage;
+mod wait;
 mod witness;
