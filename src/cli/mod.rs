@@ -4,6 +4,7 @@ mod keys;
 mod line;
 mod logs;
 mod parsed;
+mod restart;
 mod server;
 mod wait;
 
@@ -21,6 +22,7 @@ pub use parsed::Parsed;
 
 use crate::plan::PortChoice;
 use crate::store::ClusterName;
+pub use restart::RestartArgs;
 pub use server::{InstallArgs, RemoveArgs, ServerVerb, UseArgs};
 pub use wait::{Goal, WaitArgs};
 
@@ -125,6 +127,8 @@ pub enum Verb {
     List,
     /// End every node, and wait until all are gone
     Stop(StopArgs),
+    /// Restart nodes one after the other, keeping data and service
+    Restart(RestartArgs),
     /// Delete the data of a stopped cluster
     Clean(CleanArgs),
     /// Stop a cluster and delete its data

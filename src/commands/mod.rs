@@ -8,6 +8,7 @@ mod doctor;
 mod down;
 mod list;
 mod logs;
+mod restart;
 mod server;
 mod start;
 mod status;
@@ -260,6 +261,7 @@ async fn dispatch(call: &Call, verb: &Verb) -> Result<ExitCode> {
         Verb::Clean(_) => clean::run(call).await,
         Verb::Down(args) => down::run(call, args).await,
         Verb::Logs(args) => logs::run(call, args).await,
+        Verb::Restart(args) => restart::run(call, args).await,
         Verb::Wait(args) => wait::run(call, args).await,
         Verb::Server(verb) => server::run(call, verb).await,
         Verb::Doctor(args) => doctor::run(call, args).await,
@@ -281,6 +283,7 @@ impl Verb {
             Self::Clean(_) => "clean",
             Self::Down(_) => "down",
             Self::Logs(_) => "logs",
+            Self::Restart(_) => "restart",
             Self::Wait(_) => "wait",
             Self::Server(verb) => verb.name(),
             Self::Doctor(_) => "doctor",

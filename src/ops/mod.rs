@@ -21,6 +21,7 @@ mod logs;
 mod new;
 mod programs;
 mod ready;
+mod restart;
 mod resume;
 mod security;
 mod seeded;
@@ -45,6 +46,7 @@ pub use export::{Exported, export};
 pub use follow::{LogStart, NodeLine};
 pub use list::{Listed, list};
 pub use logs::{LogSink, LogsWish, follow_logs, logs};
+pub use restart::{RestartWish, Restarted, restart};
 pub use servers::{
     ChosenServer, InstallWish, Installation, ListedServer, RemovedServer, ServerAnswer,
     ServerState, UsableServer, install_server, list_servers, remove_server, use_server,

@@ -19,6 +19,11 @@ pub(super) fn answer(shown: &Shown, program: &str) -> String {
         | Shown::Formed(answer)
         | Shown::Status(answer)
         | Shown::Waited(answer, _) => cluster(answer),
+        Shown::Restarted(restarted) => {
+            let mut fields = cluster(&restarted.answer);
+            fields["restarted"] = json!(restarted.nodes);
+            fields
+        }
         Shown::Planned(planned) => plan(planned),
         Shown::List(clusters) => {
             json!({ "clusters": clusters.iter().map(listed).collect::<Vec<_>>() })

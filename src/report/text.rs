@@ -29,6 +29,18 @@ pub(super) fn answer(shown: &Shown, style: Style, program: &str) -> String {
         Shown::Settings(overview, origins) => {
             out = super::settings::overview(overview, *origins, style);
         }
+        Shown::Restarted(restarted) => push(
+            &mut out,
+            &format!(
+                "Restarted {} in {}; the cluster is {}",
+                counted(restarted.nodes.len(), "node", "nodes"),
+                seconds(restarted.answer.elapsed),
+                match restarted.answer.state {
+                    State::Ok => "ready",
+                    state => word(state),
+                }
+            ),
+        ),
         Shown::Waited(answer, goal) => waited(&mut out, answer, *goal, style),
         Shown::Exported(exported) => super::logs::exported(&mut out, exported, style),
         Shown::Troubles(troubles) => super::trouble::text(&mut out, troubles, style),

@@ -18,6 +18,7 @@ mod logs;
 mod mixed;
 mod ports;
 mod processes;
+mod restart;
 mod sandbox;
 mod servers;
 mod start;
