@@ -332,6 +332,9 @@ pub struct StopArgs {
 /// Arguments of `clean`.
 #[derive(Args, Clone, Debug)]
 pub struct CleanArgs {
+    /// Only empty the servers' logs: also while they run, and without a question
+    #[arg(long)]
+    pub logs: bool,
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,

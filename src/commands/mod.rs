@@ -160,6 +160,7 @@ fn run(
         };
         // Asked before signals are caught: whoever presses Ctrl-C at a question means it.
         match &cli.verb {
+            Verb::Clean(args) if args.logs => {}
             Verb::Clean(args) => call.confirm_deletion(args.yes)?,
             Verb::Down(args) => call.confirm_deletion(args.yes)?,
             _ => {}
@@ -258,7 +259,7 @@ async fn dispatch(call: &Call, verb: &Verb) -> Result<ExitCode> {
         Verb::Status => status::run(call).await,
         Verb::List => list::run(call).await,
         Verb::Stop(args) => stop::run(call, args).await,
-        Verb::Clean(_) => clean::run(call).await,
+        Verb::Clean(args) => clean::run(call, args).await,
         Verb::Down(args) => down::run(call, args).await,
         Verb::Logs(args) => logs::run(call, args).await,
         Verb::Restart(args) => restart::run(call, args).await,

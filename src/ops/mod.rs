@@ -7,6 +7,7 @@
 mod access;
 mod answer;
 mod clean;
+mod clean_logs;
 mod commands;
 mod context;
 mod create;
@@ -39,6 +40,7 @@ mod wish;
 
 pub use answer::{Answer, Entrance, NodeAnswer, ProcessState, State};
 pub use clean::{Cleaned, clean, down};
+pub use clean_logs::{Emptied, clean_logs};
 pub use context::Context;
 pub use create::{CreateWish, Planned, create, plan_create};
 pub use doctor::{DoctorWish, doctor};

@@ -23,7 +23,13 @@ use crate::store::{Cluster, Manifest};
 /// give it up after 5 s.
 const ELECTION: Duration = Duration::from_secs(6);
 
-/// Between two looks at an election.
+/// How long a replica that was just started may take to be in sync: it tries each second.
+const SYNC: Duration = Duration::from_secs(3);
+
+/// A node that takes longer to answer hangs; it must not hold up looks at the others.
+const HANGS: Duration = Duration::from_secs(2);
+
+/// Between two looks.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// What is to be restarted, and how.
@@ -78,16 +84,19 @@ pub async fn restart(context: &Context, wish: &RestartWish) -> Result<Restarted>
         let answer = work.start(false).await?;
         return Ok(work.restarted(answer, dead));
     }
-    // A node that hangs must not hold up the looks at the others.
-    fleet.limit = fleet.limit.min(Duration::from_secs(2));
+    fleet.limit = fleet.limit.min(HANGS);
     let views = fleet.views().await;
-    let is_chosen = |number: &usize| chosen.contains(number) && !dead.contains(number);
-    let living: Vec<usize> = (0..fleet.nodes.len()).filter(is_chosen).collect();
-    work.check(&manifest, &fleet, &views, &living).await?;
-
-    let (silent, answering): (Vec<usize>, Vec<usize>) = living
-        .into_iter()
+    let (silent, answering): (Vec<usize>, Vec<usize>) = (0..fleet.nodes.len())
+        .filter(|number| chosen.contains(number) && !dead.contains(number))
         .partition(|number| views.get(*number).is_none_or(Result::is_err));
+    // A dead node may be the replica in sync that is needed: then it is started before others are
+    // looked at.
+    if dead.is_empty() {
+        work.check(&manifest, &[&silent[..], &answering].concat())
+            .await?;
+    } else {
+        work.check(&manifest, &silent).await?;
+    }
     drop(fleet);
     work.done.extend(work.names(&manifest, &dead, &chosen));
     for number in silent {
@@ -95,6 +104,9 @@ pub async fn restart(context: &Context, wish: &RestartWish) -> Result<Restarted>
         work.wait_for_heir(&manifest, number).await?;
     }
     let mut answer = work.start(wish.yes).await?;
+    if !dead.is_empty() {
+        work.check(&manifest, &answering).await?;
+    }
     let is_formed = cluster.manifest()?.is_some_and(|manifest| manifest.formed);
     if is_formed {
         let replicas_first = work.in_order(&answer, &answering);
@@ -125,6 +137,8 @@ enum Before {
     Nothing,
     /// This node, a replica of it in sync, must become the primary.
     FailOver(usize),
+    /// What it holds will be lost, if none of its replicas gets in sync: why.
+    Apart(String),
     /// What it holds will be lost: why.
     Loss(String),
 }
@@ -175,29 +189,37 @@ impl Restart<'_> {
             .ok_or_else(|| self.context.no_such_cluster())
     }
 
-    /// Refuses what would lose data, naming all nodes at once.
-    async fn check(
-        &self,
-        manifest: &Manifest,
-        fleet: &Fleet,
-        views: &[Result<View, String>],
-        numbers: &[usize],
-    ) -> Result<()> {
-        let mut losses = Vec::new();
-        for &number in numbers {
-            if let Before::Loss(why) = self.before(manifest, fleet, views, number).await? {
-                losses.push(why);
+    /// Refuses what would lose data, naming all nodes at once. Replicas that are about to be in sync
+    /// are given a moment.
+    async fn check(&self, manifest: &Manifest, numbers: &[usize]) -> Result<()> {
+        let began = Instant::now();
+        let mut fleet = Fleet::open(self.context, self.cluster, manifest)?;
+        fleet.limit = fleet.limit.min(HANGS);
+        loop {
+            let views = fleet.views().await;
+            let mut losses = Vec::new();
+            let mut may_pass = true;
+            for &number in numbers {
+                let before = self.before(manifest, &fleet, &views, number).await?;
+                may_pass &= !matches!(before, Before::Loss(_));
+                losses.extend(match before {
+                    Before::Loss(why) | Before::Apart(why) => Some(why),
+                    Before::Nothing | Before::FailOver(_) => None,
+                });
             }
+            if losses.is_empty() || self.wish.yes {
+                return Ok(());
+            }
+            if !may_pass || began.elapsed() >= SYNC {
+                return Err(Error::Unconfirmed {
+                    what: format!(
+                        "lose what nodes hold that persist nothing: {}",
+                        losses.join("; ")
+                    ),
+                });
+            }
+            super::wait::moment(LOOK).await;
         }
-        if losses.is_empty() || self.wish.yes {
-            return Ok(());
-        }
-        Err(Error::Unconfirmed {
-            what: format!(
-                "lose what nodes hold that persist nothing: {}",
-                losses.join("; ")
-            ),
-        })
     }
 
     /// What must happen before node `number` may end.
@@ -245,7 +267,7 @@ impl Restart<'_> {
             // Killed, it is succeeded by election, if a replica is in sync.
             return Ok(match best(&replicas) {
                 Some(_) => Before::Nothing,
-                None => Before::Loss(format!(
+                None => Before::Apart(format!(
                     "{name} does not answer, and has no replica in sync"
                 )),
             });
@@ -254,7 +276,7 @@ impl Restart<'_> {
             return Ok(Before::FailOver(heir));
         }
         if !replicas.is_empty() {
-            return Ok(Before::Loss(format!("{name} has no replica in sync")));
+            return Ok(Before::Apart(format!("{name} has no replica in sync")));
         }
         let contents = match connection {
             Some(connection) => connection.contents(fleet.seven).await,
@@ -293,12 +315,12 @@ impl Restart<'_> {
         match self.before(&manifest, &fleet, &views, number).await? {
             Before::Nothing => {}
             Before::FailOver(heir) => self.fail_over(&mut fleet, number, heir).await?,
-            Before::Loss(why) if !self.wish.yes => {
+            Before::Loss(why) | Before::Apart(why) if !self.wish.yes => {
                 return Err(Error::Unconfirmed {
                     what: format!("lose what nodes hold that persist nothing: {why}"),
                 });
             }
-            Before::Loss(_) => {}
+            Before::Loss(_) | Before::Apart(_) => {}
         }
         drop(fleet);
         self.end(&manifest, number).await?;

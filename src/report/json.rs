@@ -19,6 +19,7 @@ pub(super) fn answer(shown: &Shown, program: &str) -> String {
         | Shown::Formed(answer)
         | Shown::Status(answer)
         | Shown::Waited(answer, _) => cluster(answer),
+        Shown::Emptied(emptied) => super::logs::emptied_document(emptied),
         Shown::Restarted(restarted) => {
             let mut fields = cluster(&restarted.answer);
             fields["restarted"] = json!(restarted.nodes);

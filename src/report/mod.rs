@@ -17,7 +17,8 @@ pub use style::Style;
 
 use crate::error::Error;
 use crate::ops::{
-    Answer, Cleaned, Exported, Listed, Planned, Restarted, ServerAnswer, Stopped, Troubles, WaitFor,
+    Answer, Cleaned, Emptied, Exported, Listed, Planned, Restarted, ServerAnswer, Stopped,
+    Troubles, WaitFor,
 };
 use crate::plan::Finding;
 use crate::settings::Overview;
@@ -60,6 +61,8 @@ pub enum Shown<'a> {
     Checked(&'a [Finding]),
     /// Of `config show`, and whether origins are wanted.
     Settings(&'a Overview, bool),
+    /// Of `clean --logs`.
+    Emptied(&'a Emptied),
     /// Of `restart`.
     Restarted(&'a Restarted),
     /// Of `wait`.

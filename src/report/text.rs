@@ -29,6 +29,7 @@ pub(super) fn answer(shown: &Shown, style: Style, program: &str) -> String {
         Shown::Settings(overview, origins) => {
             out = super::settings::overview(overview, *origins, style);
         }
+        Shown::Emptied(emptied) => super::logs::emptied(&mut out, emptied),
         Shown::Restarted(restarted) => push(
             &mut out,
             &format!(
