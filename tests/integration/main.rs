@@ -11,6 +11,7 @@ mod config;
 mod crash;
 mod create;
 mod doctor;
+mod from_create_cluster;
 mod json;
 mod layers;
 mod locks;
