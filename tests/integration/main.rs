@@ -6,7 +6,9 @@
 mod addresses;
 mod auth;
 mod bad_input;
+mod call;
 mod clean;
+mod cli;
 mod config;
 mod crash;
 mod create;
