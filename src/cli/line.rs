@@ -21,6 +21,17 @@ use crate::settings::{Level, Origin, Setting, SettingsFile, Value};
 /// Where a password may come from if no option names a file: the environment's `--password-file`.
 pub const PASSWORD_VARIABLE: &str = "RCLUSTER_PASSWORD";
 
+/// What files say of the project's own cluster and not of those of `run`: of these there may be many
+/// at once, and none is kept.
+const NOT_OF_RUN: [&str; 6] = [
+    "port",
+    "bus-port",
+    "tls-port",
+    "announce-port",
+    "announce-bus-port",
+    "ephemeral",
+];
+
 /// What is said instead of doing anything: help, the version, or what is wrong with the arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -92,7 +103,11 @@ impl CommandLine {
 
     /// Whether the verb takes all options that describe a cluster: it makes one.
     pub fn takes_shape(&self) -> bool {
-        self.heeded().len() == keys().len()
+        let left_out = match self.verb().1.as_slice() {
+            [verb] if verb == "run" => NOT_OF_RUN.len(),
+            _ => 0,
+        };
+        self.heeded().len() + left_out == keys().len()
     }
 
     /// The keys that the verb heeds: of the options that it takes.
@@ -104,12 +119,14 @@ impl CommandLine {
         }
         // `create` is told what was started, and not what is to be.
         let is_create = verb == ["create"];
+        let is_run = verb == ["run"];
         let takes = |key: &Key| {
             let mut options = command.get_arguments();
             options.any(|option| option.get_long() == Some(&key.name))
         };
         let mut heeded = keys();
         heeded.retain(|key| key.is_global || (!is_create && takes(key)));
+        heeded.retain(|key| !is_run || !NOT_OF_RUN.contains(&key.name.as_str()));
         heeded
     }
 
@@ -526,6 +543,7 @@ mod tests {
             ("rcluster up", true, true),
             ("rcluster start", true, true),
             ("rcluster config show", true, true),
+            ("rcluster run -- true", true, true),
             ("rcluster doctor", false, true),
             ("rcluster create", false, false),
             ("rcluster status", false, false),

@@ -3,9 +3,12 @@
 mod env;
 mod keys;
 mod line;
+mod logs;
 mod parsed;
+mod run;
 mod server;
 mod talk;
+mod up;
 
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -17,12 +20,15 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use env::{EnvArgs, Format};
 pub use line::{CommandLine, PASSWORD_VARIABLE, Refusal, Refused};
+pub use logs::LogsArgs;
 pub use parsed::Parsed;
 
 use crate::plan::PortChoice;
 use crate::store::ClusterName;
+pub use run::RunArgs;
 pub use server::{InstallArgs, RemoveArgs, ServerVerb, UseArgs};
 pub use talk::{CallArgs, CliArgs};
+pub use up::{RestartPolicy, UpArgs};
 
 /// A real Redis or Valkey Cluster in a fraction of a second, and one tool for all that happens to it afterwards
 #[derive(Debug, Parser)]
@@ -118,7 +124,9 @@ pub enum Verb {
     /// Form a cluster from the started nodes, and wait until it is ready
     Create(CreateArgs),
     /// Start and create in one, as fast as the server allows
-    Up(StartArgs),
+    Up(UpArgs),
+    /// Run a command with a cluster of its own, which is gone when the command has ended
+    Run(RunArgs),
     /// Show what runs, who owns which slots, and what is wrong
     Status,
     /// Show all clusters
@@ -135,6 +143,8 @@ pub enum Verb {
     Clean(CleanArgs),
     /// Stop a cluster and delete its data
     Down(DownArgs),
+    /// Show what the nodes' logs say, in the order of time
+    Logs(LogsArgs),
     /// Get a server without a package manager, and choose the one that runs
     #[command(subcommand)]
     Server(ServerVerb),
@@ -452,7 +462,8 @@ mod tests {
             "rcluster server remove",
             "rcluster",
             "rcluster frobnicate",
-            "rcluster run -- true",
+            "rcluster run",
+            "rcluster run true",
             "rcluster -n ../x status",
             "rcluster up --port 0",
             "rcluster up --port 65536",

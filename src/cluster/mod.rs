@@ -4,6 +4,7 @@
 //! that one place decides what is believed.
 
 mod info;
+mod log;
 mod node;
 mod nodes;
 mod reply;
@@ -13,6 +14,7 @@ mod slots;
 mod words;
 
 pub use info::{ClusterInfo, Info};
+pub use log::{Level, LogRole, LogTime, Prefix, Stamp};
 pub use node::{NodeAddr, NodeId, Role};
 pub use nodes::{Flags, NodeLine, OpenSlot, parse_nodes, with_shard_ids};
 pub use reply::{ParseError, Reply, printable};

@@ -9,6 +9,8 @@ mod doctor;
 mod down;
 mod env;
 mod list;
+mod logs;
+mod run;
 mod server;
 mod start;
 mod status;
@@ -20,6 +22,7 @@ mod version;
 use std::env::var_os;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
+use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -38,8 +41,10 @@ use crate::sys;
 
 /// Runs the command line `arguments` (the program's name first) to its exit code.
 pub fn main(arguments: &[OsString]) -> ExitCode {
-    sys::private_umask();
-    sys::keep_descriptors_to_ourselves();
+    let started_as = StartedAs {
+        umask: sys::private_umask(),
+        descriptors: sys::keep_descriptors_to_ourselves(),
+    };
     let wish = cli::wants_color(arguments);
     let mut report = Report {
         program: "rcluster".into(),
@@ -79,7 +84,7 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
         err: Style::new(wish, io::stderr().is_terminal()),
     };
     let files = files.into_iter().map(|file| (file.level, file.path));
-    run(&parsed, files.collect(), &notes, &report)
+    run(&parsed, files.collect(), &notes, &report, started_as)
 }
 
 /// The program with the options that name the cluster, as hints repeat it.
@@ -129,6 +134,7 @@ fn run(
     files: Vec<(Level, PathBuf)>,
     notes: &[String],
     report: &Report,
+    started_as: StartedAs,
 ) -> ExitCode {
     let cli = &parsed.cli;
     let global = &cli.global;
@@ -144,7 +150,9 @@ fn run(
     }
     // Read before signals are caught: whoever is to type a password may press Ctrl-C instead.
     let wish = match &cli.verb {
-        Verb::Start(args) | Verb::Up(args) => start::wish(args),
+        Verb::Start(args) => start::wish(args),
+        Verb::Up(args) => start::wish(&args.shape),
+        Verb::Run(args) => start::wish(&args.shape),
         _ => Ok(StartWish::default()),
     };
     let result = wish.and_then(|wish| {
@@ -157,6 +165,7 @@ fn run(
             timeout_given: cli.timeout_given,
             settings: parsed.settings.clone(),
             files,
+            started_as,
         };
         // Asked before signals are caught: whoever presses Ctrl-C at a question means it.
         match &cli.verb {
@@ -176,7 +185,10 @@ fn run(
             }
             error => {
                 report.failure(error);
-                ExitCode::from(error.exit_code())
+                ExitCode::from(match &cli.verb {
+                    Verb::Run(_) => run::exit_code(error),
+                    _ => error.exit_code(),
+                })
             }
         }
     })
@@ -190,16 +202,35 @@ fn perform(call: &Call, verb: &Verb, progress: &Progress) -> Result<ExitCode> {
             what: "start the runtime".into(),
             source,
         })?;
-    let ended = runtime.block_on(until_signal(dispatch(call, verb)));
+    let work = dispatch(call, verb);
+    let ended = runtime.block_on(async {
+        // The first two do something of their own when a signal comes. The third leaves nothing
+        // behind: a signal ends it even while nobody takes what it writes.
+        let minds_signals = match verb {
+            Verb::Run(_) | Verb::Logs(_) => true,
+            Verb::Up(args) => args.foreground,
+            _ => false,
+        };
+        if minds_signals {
+            Ended::Done(work.await)
+        } else {
+            until_signal(work).await
+        }
+    });
     progress.finish();
     match ended {
         Ended::Done(result) => result,
         Ended::Signal(number) => {
             interrupted(&call.report, verb);
-            sys::die_by(number);
-            Ok(ExitCode::FAILURE)
+            Ok(died_by(number))
         }
     }
+}
+
+/// What we were started with and changed, for programs of the user's that we start.
+struct StartedAs {
+    umask: u32,
+    descriptors: Vec<RawFd>,
 }
 
 /// What a verb works with.
@@ -213,6 +244,7 @@ struct Call {
     timeout_given: bool,
     settings: Vec<Setting>,
     files: Vec<(Level, PathBuf)>,
+    started_as: StartedAs,
 }
 
 impl Call {
@@ -250,7 +282,8 @@ async fn dispatch(call: &Call, verb: &Verb) -> Result<ExitCode> {
     match verb {
         Verb::Start(_) => start::run(call, &call.wish).await,
         Verb::Create(args) => create::run(call, args).await,
-        Verb::Up(_) => up::run(call, &call.wish).await,
+        Verb::Up(args) => up::run(call, args).await,
+        Verb::Run(args) => run::run(call, args).await,
         Verb::Status => status::run(call).await,
         Verb::List => list::run(call).await,
         Verb::Env(args) => env::run(call, args).await,
@@ -259,6 +292,7 @@ async fn dispatch(call: &Call, verb: &Verb) -> Result<ExitCode> {
         Verb::Stop(args) => stop::run(call, args).await,
         Verb::Clean(_) => clean::run(call).await,
         Verb::Down(args) => down::run(call, args).await,
+        Verb::Logs(args) => logs::run(call, args).await,
         Verb::Server(verb) => server::run(call, verb).await,
         Verb::Doctor(args) => doctor::run(call, args).await,
         Verb::Config(verb) => config::run(call, verb),
@@ -273,6 +307,7 @@ impl Verb {
             Self::Start(_) => "start",
             Self::Create(_) => "create",
             Self::Up(_) => "up",
+            Self::Run(_) => "run",
             Self::Status => "status",
             Self::List => "list",
             Self::Env(_) => "env",
@@ -281,6 +316,7 @@ impl Verb {
             Self::Stop(_) => "stop",
             Self::Clean(_) => "clean",
             Self::Down(_) => "down",
+            Self::Logs(_) => "logs",
             Self::Server(verb) => verb.name(),
             Self::Doctor(_) => "doctor",
             Self::Config(_) => "config",
@@ -295,6 +331,7 @@ impl Verb {
             Self::Status
                 | Self::List
                 | Self::Env(_)
+                | Self::Logs(_)
                 | Self::Cli(_)
                 | Self::Call(_)
                 | Self::Server(ServerVerb::List)
@@ -314,6 +351,7 @@ fn context(global: &Global, verb: &'static str, progress: &Arc<Progress>) -> Res
         timeout: global.timeout,
         began: Instant::now(),
         events: Events::new(move |event| progress.show(&event)),
+        group: None,
     })
 }
 
@@ -362,6 +400,12 @@ async fn until_signal(work: impl Future<Output = Result<ExitCode>>) -> Ended {
         _ = terminate.recv() => Ended::Signal(SignalKind::terminate().as_raw_value()),
         _ = hangup.recv() => Ended::Signal(SignalKind::hangup().as_raw_value()),
     }
+}
+
+/// Ends us by signal `number`; the exit code is for where that fails.
+fn died_by(number: i32) -> ExitCode {
+    sys::die_by(number);
+    u8::try_from(128 + number).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
 fn interrupted(report: &Report, verb: &Verb) {

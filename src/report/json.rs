@@ -30,6 +30,8 @@ pub(super) fn answer(shown: &Shown, program: &str) -> String {
             json!({ "checks": checks.collect::<Vec<_>>() })
         }
         Shown::Settings(overview, _) => settings(overview),
+        Shown::Exported(exported) => super::logs::exported_document(exported),
+        Shown::Troubles(troubles) => super::trouble::document(troubles),
         Shown::Version => json!({ "version": env!("CARGO_PKG_VERSION") }),
     })
 }
@@ -51,7 +53,7 @@ pub(super) fn failure(error: &Error, program: &str) -> String {
     line(&json!({ "schema_version": SCHEMA_VERSION, "ok": false, "error": fields }))
 }
 
-fn document(fields: Value) -> String {
+pub(super) fn document(fields: Value) -> String {
     let mut document = json!({ "schema_version": SCHEMA_VERSION, "ok": true });
     if let (Some(document), Value::Object(fields)) = (document.as_object_mut(), fields) {
         document.extend(fields);

@@ -2,6 +2,7 @@
 
 mod env;
 mod json;
+mod logs;
 mod progress;
 mod prompt;
 mod reply;
@@ -9,17 +10,21 @@ mod servers;
 mod settings;
 mod style;
 mod text;
+mod trouble;
 
 use std::io::{self, Write as _};
 
 pub use env::{masks, variables};
+pub use logs::LogPrinter;
 pub use progress::Progress;
 pub use prompt::Prompt;
 pub use reply::{formatted, raw, redirected};
 pub use style::Style;
 
 use crate::error::Error;
-use crate::ops::{Answer, Called, Cleaned, EnvAnswer, Listed, Planned, ServerAnswer, Stopped};
+use crate::ops::{
+    Answer, Called, Cleaned, EnvAnswer, Exported, Listed, Planned, ServerAnswer, Stopped, Troubles,
+};
 use crate::plan::Finding;
 use crate::settings::Overview;
 
@@ -65,6 +70,10 @@ pub enum Shown<'a> {
     Checked(&'a [Finding]),
     /// Of `config show`, and whether origins are wanted.
     Settings(&'a Overview, bool),
+    /// Of `logs --export`.
+    Exported(&'a Exported),
+    /// Of `logs --errors`.
+    Troubles(&'a Troubles),
     /// Of `version`.
     Version,
 }
@@ -87,6 +96,15 @@ impl Report {
             self.say(&hint);
         }
         Ok(())
+    }
+
+    /// An answer as a file holds it: without colours, or as JSON.
+    pub fn for_file(&self, shown: &Shown, as_json: bool) -> String {
+        if as_json {
+            json::answer(shown, &self.program)
+        } else {
+            text::answer(shown, Style::new(Some(false), false), &self.program)
+        }
     }
 
     /// Writes a failure to standard error.

@@ -46,6 +46,12 @@ impl Style {
         self.paint("1;31", text)
     }
 
+    /// What node `index` says: each in another colour, none of them one that means good or bad.
+    pub fn node(self, index: usize, text: &str) -> String {
+        const CODES: [&str; 8] = ["36", "35", "34", "33", "96", "95", "94", "93"];
+        self.paint(CODES[index % CODES.len()], text)
+    }
+
     /// What is secondary.
     pub fn dim(self, text: &str) -> String {
         self.paint("2", text)

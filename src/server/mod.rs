@@ -8,7 +8,9 @@ mod client_program;
 mod config;
 mod digest;
 mod fetch;
+mod lifeline;
 mod log;
+mod log_reader;
 mod packages;
 mod ports;
 mod spawn;
@@ -23,10 +25,12 @@ pub use config::{
 };
 pub use digest::{copy_hashed, sha256, sha256_of_tree};
 pub use fetch::{Fetcher, Places, is_mismatch, requirement};
+pub use lifeline::Lifeline;
 pub use log::{SyncTrouble, fatal_line, log_end, sync_trouble, tail};
+pub use log_reader::{LINE_LIMIT, LogReader, zone};
 pub use packages::{Label, PACKAGES, Package, Program, Wheel, nearest};
 pub use ports::{
     Ports, PortsError, PortsWish, check as check_ports, check_hosts, conflicts, reserve,
 };
 pub use spawn::{Child, spawn};
-pub use tool::{Tool, ToolEnd, find_program};
+pub use tool::{NoCommand, Tool, ToolEnd, find_program, look_for_command};

@@ -267,6 +267,13 @@ impl Dir {
         }
     }
 
+    /// Makes the file `name` for writing; fails if there is one.
+    pub fn new_file(&self, name: &str) -> io::Result<File> {
+        let flags =
+            OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+        Ok(openat(&self.fd, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?.into())
+    }
+
     /// Makes the file `name`, which may be run, for writing; fails if there is one.
     pub fn new_program(&self, name: &str) -> io::Result<File> {
         let flags =

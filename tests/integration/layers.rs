@@ -59,6 +59,8 @@ const DOORS: &[(&str, Option<&[&str]>)] = &[
     ("secrecy", None),
     ("serde", None),
     ("serde_json", Some(&["store", "report"])),
+    ("signal_hook", Some(&["sys"])),
+    ("tempfile", Some(&["ops"])),
     ("time", Some(&["server"])),
     ("sha2", Some(&["server"])),
     ("tokio", None),
