@@ -6,7 +6,9 @@
 mod addresses;
 mod auth;
 mod bad_input;
+mod call;
 mod clean;
+mod cli;
 mod completions;
 mod config;
 mod crash;
