@@ -185,8 +185,8 @@ fn shards_roles_a_failover_and_a_death_are_seen_and_q_gives_the_terminal_back() 
             "{screen}"
         );
 
-        let replicas = nodes(&up).iter().filter(|node| node["role"] == "replica");
-        let replica = replicas.last().expect("a replica");
+        let mut replicas = nodes(&up).iter().filter(|node| node["role"] == "replica");
+        let replica = replicas.next_back().expect("a replica");
         let heir = replica["port"].as_u64().expect("a port");
         let was = nodes(&up)
             .iter()
@@ -264,6 +264,35 @@ fn signals_and_ctrl_c_give_the_terminal_back() {
     terminal.wait_for("a prompt", |screen| !screen.contains("events"));
     drop(terminal);
     sandbox.gone("down --yes");
+}
+
+#[test]
+fn a_panic_gives_the_terminal_back_before_it_is_told_of() {
+    let sandbox = Sandbox::new();
+    let terminal = Terminal::new(&sandbox, 80, 24, "");
+    let tests = std::env::current_exe().expect("this program");
+    let test = "watch::falls_over_while_the_terminal_is_taken";
+    let before = terminal.settings("before");
+    terminal.run(&format!(
+        "clear; RUST_BACKTRACE=0 '{}' --ignored --nocapture --exact {test}; echo \"code=$?\"",
+        tests.display()
+    ));
+    let screen = terminal.wait_for("its end", has_code);
+    assert!(screen.contains("\ncode=0\n"), "{screen}");
+    assert!(screen.contains("as it was meant to"), "{screen}");
+    assert_eq!(terminal.asked("#{alternate_on} #{cursor_flag}"), "0 1");
+    assert_eq!(terminal.settings("after"), before);
+}
+
+/// The other half of the test above, in a process of its own. The release build ends with a panic
+/// and drops nothing: nor does this.
+#[test]
+#[ignore = "run by another test, in a terminal"]
+#[should_panic(expected = "as it was meant to")]
+fn falls_over_while_the_terminal_is_taken() {
+    let screen = rcluster::screen::Screen::open(true).expect("a terminal");
+    std::mem::forget(screen);
+    panic!("as it was meant to");
 }
 
 #[test]
