@@ -191,7 +191,7 @@ fn table(pen: Pen, view: &View, picture: &Picture, width: usize, height: usize) 
             if is_chosen {
                 chosen = lines.len();
             }
-            lines.push(node_line(pen, node, &columns, is_chosen, width));
+            lines.push(node_line(pen, node, &columns, is_chosen));
         }
     }
     Table {
@@ -436,7 +436,7 @@ impl Column {
                 (Some(true), true) => "R",
                 (Some(false), false) => "primary",
                 (Some(true), false) => "replica",
-                (None, _) => "?",
+                (None, _) => "-",
             }
             .to_owned(),
             Self::State => node.state.clone(),
@@ -460,16 +460,15 @@ impl Column {
     }
 }
 
-fn node_line(
-    pen: Pen,
-    node: &NodeRow,
-    columns: &Columns,
-    is_chosen: bool,
-    width: usize,
-) -> Line<'static> {
+fn node_line(pen: Pen, node: &NodeRow, columns: &Columns, is_chosen: bool) -> Line<'static> {
     let mark = if is_chosen { " > " } else { "   " };
     let name = format!("{:<width$}", node.name, width = columns.name);
-    let mut spans = vec![Span::raw(mark), Span::styled(name, Pen::bold())];
+    let style = if is_chosen {
+        Pen::bold().add_modifier(Modifier::REVERSED)
+    } else {
+        Pen::bold()
+    };
+    let mut spans = vec![Span::styled(format!("{mark}{name}"), style)];
     for column in &columns.shown {
         // Who does not answer has no numbers: why he does not is more use.
         if node.load.is_none() && !matches!(column, Column::Role | Column::State) {
@@ -489,16 +488,7 @@ fn node_line(
         };
         spans.push(Span::styled(text, style));
     }
-    let mut line = Line::from(spans);
-    if is_chosen {
-        let rest = width.saturating_sub(line.width());
-        line.push_span(Span::raw(" ".repeat(rest)));
-        // Of the line, so that the terminal is told once.
-        for span in &mut line.spans {
-            span.style = span.style.add_modifier(Modifier::REVERSED);
-        }
-    }
-    line
+    Line::from(spans)
 }
 
 /// What happened, the newest last.

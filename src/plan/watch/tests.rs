@@ -94,6 +94,11 @@ fn a_death_a_failover_and_a_return_are_told_in_their_order() {
         (Some(2), 5461, vec!["7005", "7002"]),
         "the dead one stays with its shard"
     );
+    let was = &picture.shards[1].nodes[1];
+    assert_eq!(
+        (was.replica, was.why.as_deref()),
+        (None, Some("does not run; 7005 took over"))
+    );
     assert!(picture.shards[1].serves);
 
     fake.nodes[1].instead = None;
