@@ -25,6 +25,7 @@ use crate::cluster::{
     ClusterInfo, Info, NodeAddr, NodeId, Reply, Resp, SlotRange, parse_nodes, parse_shards,
     parse_slots,
 };
+use crate::plan::watch::{Load, Seen};
 use crate::plan::{Replication, View};
 
 /// What a node holds, as far as it decides whether the node is empty.
@@ -273,6 +274,22 @@ impl Connection {
         })
     }
 
+    /// What is watched of a node, asked at one time, by as few commands as it takes.
+    pub async fn look(&self) -> Result<Seen, Fault> {
+        let commands = ["CLUSTER INFO", "CLUSTER NODES", "INFO"].map(words);
+        let mut answers = self.ask(commands.into()).await?.into_iter();
+        let mut next = || answers.next().unwrap_or(Ok(Reply::Nil));
+        let cluster = ClusterInfo::try_from(&info(next())?)?;
+        let nodes = parse_nodes(&text(next()?)?)?;
+        let info = info(next())?;
+        Ok(Seen {
+            info: cluster,
+            nodes,
+            replication: replication(&info),
+            load: load(&info),
+        })
+    }
+
     /// The node's own replication.
     pub async fn replication(&self) -> Result<Replication, Fault> {
         Ok(replication(&info(
@@ -500,6 +517,19 @@ fn resp(value: Value) -> Resp {
         }
         // The crate may come to know more kinds than there are today.
         other => Resp::Verbatim(format!("{other:?}")),
+    }
+}
+
+fn load(info: &Info) -> Load {
+    let number = |name| info.number(name).unwrap_or_default();
+    Load {
+        commands: number("total_commands_processed"),
+        ops: number("instantaneous_ops_per_sec"),
+        memory: number("used_memory"),
+        max_memory: number("maxmemory"),
+        clients: number("connected_clients"),
+        keys: info.keys(),
+        uptime: number("uptime_in_seconds"),
     }
 }
 

@@ -3,6 +3,8 @@
 
 mod call;
 mod clean;
+mod complete;
+mod completions;
 mod config;
 mod create;
 mod doctor;
@@ -10,6 +12,7 @@ mod down;
 mod env;
 mod list;
 mod logs;
+mod man;
 mod run;
 mod server;
 mod start;
@@ -18,6 +21,7 @@ mod stop;
 mod talk;
 mod up;
 mod version;
+mod watch;
 
 use std::env::var_os;
 use std::ffi::OsString;
@@ -41,6 +45,9 @@ use crate::sys;
 
 /// Runs the command line `arguments` (the program's name first) to its exit code.
 pub fn main(arguments: &[OsString]) -> ExitCode {
+    if let Some(completion) = cli::Completion::asked(arguments) {
+        return complete::run(completion);
+    }
     let started_as = StartedAs {
         umask: sys::private_umask(),
         descriptors: sys::keep_descriptors_to_ourselves(),
@@ -286,6 +293,7 @@ async fn dispatch(call: &Call, verb: &Verb) -> Result<ExitCode> {
         Verb::Run(args) => run::run(call, args).await,
         Verb::Status => status::run(call).await,
         Verb::List => list::run(call).await,
+        Verb::Watch(args) => watch::run(call, args).await,
         Verb::Env(args) => env::run(call, args).await,
         Verb::Cli(args) => talk::run(call, args).await,
         Verb::Call(args) => call::run(call, args).await,
@@ -296,6 +304,8 @@ async fn dispatch(call: &Call, verb: &Verb) -> Result<ExitCode> {
         Verb::Server(verb) => server::run(call, verb).await,
         Verb::Doctor(args) => doctor::run(call, args).await,
         Verb::Config(verb) => config::run(call, verb),
+        Verb::Completions(args) => completions::run(call, args),
+        Verb::Man(args) => man::run(call, args),
         Verb::Version => version::run(call),
     }
 }
@@ -310,6 +320,7 @@ impl Verb {
             Self::Run(_) => "run",
             Self::Status => "status",
             Self::List => "list",
+            Self::Watch(_) => "watch",
             Self::Env(_) => "env",
             Self::Cli(_) => "cli",
             Self::Call(_) => "call",
@@ -320,6 +331,8 @@ impl Verb {
             Self::Server(verb) => verb.name(),
             Self::Doctor(_) => "doctor",
             Self::Config(_) => "config",
+            Self::Completions(_) => "completions",
+            Self::Man(_) => "man",
             Self::Version => "version",
         }
     }
@@ -330,6 +343,7 @@ impl Verb {
             self,
             Self::Status
                 | Self::List
+                | Self::Watch(_)
                 | Self::Env(_)
                 | Self::Logs(_)
                 | Self::Cli(_)
@@ -337,6 +351,8 @@ impl Verb {
                 | Self::Server(ServerVerb::List)
                 | Self::Doctor(_)
                 | Self::Config(_)
+                | Self::Completions(_)
+                | Self::Man(_)
                 | Self::Version
         )
     }

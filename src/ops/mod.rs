@@ -39,6 +39,7 @@ mod tick;
 mod trouble;
 mod up;
 mod wait;
+mod watch;
 mod wish;
 
 pub use answer::{Answer, Entrance, NodeAnswer, ProcessState, State};
@@ -65,4 +66,5 @@ pub use talk::{Heard, Talk, Visit, unanswerable, visit};
 pub use temporary::{Temporary, TemporaryWish};
 pub use trouble::{Trouble, TroubleKind, Troubles, troubles};
 pub use up::up;
+pub use watch::{News, Watch};
 pub use wish::{DEFAULT_PORT, StartWish, TlsWish};

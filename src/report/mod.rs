@@ -1,5 +1,6 @@
 //! The only writer: answers on standard output; progress, hints and failures on standard error.
 
+mod complete;
 mod env;
 mod json;
 mod logs;
@@ -13,13 +14,15 @@ mod text;
 mod trouble;
 
 use std::io::{self, Write as _};
+use std::path::Path;
 
+pub use complete::complete;
 pub use env::{masks, variables};
 pub use logs::LogPrinter;
 pub use progress::Progress;
 pub use prompt::Prompt;
 pub use reply::{formatted, raw, redirected};
-pub use style::Style;
+pub use style::{Style, speaks_utf8};
 
 use crate::error::Error;
 use crate::ops::{
@@ -52,8 +55,8 @@ pub enum Shown<'a> {
     Formed(&'a Answer),
     /// Of `create --dry-run`.
     Planned(&'a Planned),
-    /// Of `status`.
-    Status(&'a Answer),
+    /// Of `status`, with a picture of this width, in columns.
+    Status(&'a Answer, usize),
     /// Of `list`.
     List(&'a [Listed]),
     /// Of `env`, and the same as text.
@@ -70,6 +73,12 @@ pub enum Shown<'a> {
     Checked(&'a [Finding]),
     /// Of `config show`, and whether origins are wanted.
     Settings(&'a Overview, bool),
+    /// Of `completions`: the shell, and its script.
+    Completions(&'a str, &'a str),
+    /// Of `man`: a page's name, and its text for groff.
+    Page(&'a str, &'a str),
+    /// Of `man --out`: the directory, and the files' names.
+    Pages(&'a Path, &'a [String]),
     /// Of `logs --export`.
     Exported(&'a Exported),
     /// Of `logs --errors`.

@@ -8,22 +8,29 @@ mod auth;
 mod bad_input;
 mod call;
 mod clean;
+<<<<<<< HEAD
 mod cli;
+=======
+mod completions;
+>>>>>>> main
 mod config;
 mod crash;
 mod create;
 mod doctor;
 mod env;
 mod foreground;
+mod guide;
 mod json;
 mod layers;
 mod locks;
 mod logs;
+mod man;
 mod mixed;
 mod ports;
 mod processes;
 mod run;
 mod sandbox;
+mod schema;
 mod servers;
 mod start;
 mod status;
@@ -32,4 +39,5 @@ mod tls;
 mod tutorial;
 mod up;
 mod usage;
+mod watch;
 mod witness;
