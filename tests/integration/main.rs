@@ -8,11 +8,8 @@ mod auth;
 mod bad_input;
 mod call;
 mod clean;
-<<<<<<< HEAD
 mod cli;
-=======
 mod completions;
->>>>>>> main
 mod config;
 mod crash;
 mod create;
