@@ -11,7 +11,7 @@ Examples:
   rcluster cli                            a prompt at the first living node
   rcluster cli -- SET wat 2               one command, wherever the key lives
   rcluster cli primary:2 -- --scan        options of redis-cli go behind -- too
-  rcluster cli --builtin < commands.txt   without redis-cli, a command a line
+  rcluster cli --builtin                  without redis-cli; also reads a command a line from a pipe
 
 NODE is a port, an index, the beginning of an id, HOST:PORT, primary:SHARD, replica:SHARD.PLACE, slot:N or
 key:KEY; of several the first that lives. The redis-cli or valkey-cli beside the cluster's server is
