@@ -428,7 +428,12 @@ impl<'a> Terminal<'a> {
         loop {
             let screen = self.screen();
             if screen.contains(what) {
-                return screen;
+                // Whoever wrote it may still be at it, and throw away what is typed meanwhile.
+                std::thread::sleep(Duration::from_millis(60));
+                if self.screen() == screen {
+                    return screen;
+                }
+                continue;
             }
             assert!(
                 began.elapsed() < Duration::from_secs(60),
