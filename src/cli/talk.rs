@@ -11,14 +11,15 @@ Examples:
   rcluster cli                            a prompt at the first living node
   rcluster cli -- SET wat 2               one command, wherever the key lives
   rcluster cli primary:2 -- --scan        options of redis-cli go behind -- too
-  rcluster cli --builtin < commands.txt   without redis-cli, a command a line
+  rcluster cli --builtin                  without redis-cli; also reads a command a line from a pipe
 
-NODE is a port, an index, the beginning of an id, HOST:PORT, primary:SHARD, replica:SHARD.PLACE, slot:N or
-key:KEY; of several the first that lives. The redis-cli or valkey-cli beside the cluster's server is
-run, else the one on PATH, with the right address, TLS and user; the password is in its environment
-alone. Where there is none (or none with TLS, if that is needed) rcluster's own prompt takes its place:
-it follows redirects within this cluster, shows answers as redis-cli does, keeps its history in memory,
-and knows of redis-cli's options -e, --raw and --no-raw. The exit code is redis-cli's.";
+NODE is a port, an index, the beginning of an id, HOST:PORT, primary:SHARD, replica:SHARD.PLACE,
+slot:N or key:KEY; of several the first that lives. The redis-cli or valkey-cli beside the cluster's
+server is run, else the one on PATH, with the right address, TLS and user; the password is in its
+environment alone. Where there is none (or none with TLS, if that is needed) rcluster's own prompt
+takes its place: it follows redirects within this cluster, shows answers as redis-cli does, keeps
+its history in memory, and knows of redis-cli's options -e, --raw and --no-raw. The exit code is
+redis-cli's.";
 
 /// Arguments of `cli`.
 #[derive(Args, Clone, Debug)]
@@ -42,13 +43,13 @@ Examples:
   rcluster call --on primary -- DBSIZE
   rcluster call --on replica:1 --on 30002 --json -- INFO replication
 
-SELECTOR is all, primary, replica, primary:SHARD, replica:SHARD, a port, an index, the beginning of an id,
-HOST:PORT, slot:N or key:KEY. The command goes to each node as it is, at the same time, and nothing is
-asked: FLUSHALL is done. Redirects are not followed. Each node has --timeout to answer.
+SELECTOR is all, primary, replica, primary:SHARD, replica:SHARD, a port, an index, the beginning of
+an id, HOST:PORT, slot:N or key:KEY. The command goes to each node as it is, at the same time, and
+nothing is asked: FLUSHALL is done. Redirects are not followed. Each node has --timeout to answer.
 
-Exit codes: 0 every node answered without an error, 1 some did not, 8 all refused for want of rights,
-3 none runs, 4 no such cluster. With --json the document is on standard output for 0, 1 and 8: read each
-node's ok.";
+Exit codes: 0 every node answered without an error, 1 some did not, 8 all refused for want of
+rights, 3 none runs, 4 no such cluster. With --json the document is on standard output for 0, 1
+and 8: read each node's ok.";
 
 /// Arguments of `call`.
 #[derive(Args, Clone, Debug)]
