@@ -28,10 +28,9 @@
 //!
 //! Imports point down and never sideways among client, server, settings and store; cli knows the
 //! types of plan and store that arguments are read into, report those of ops that it shows, and ops
-//! knows neither. Each outside crate has one door: `redis` and `rustls` in client, `nix` and
-//! `rustix` in sys, `which`, `rcgen` and `sha2` in server, `toml` in settings, `clap` in cli,
-//! `indicatif` in report, `ratatui` in screen, `time` in server and sys; `serde_json` has two, store and report. `tests/integration/layers.rs`
-//! reads `src/` and holds this.
+//! knows neither. Each outside crate has one door, or two: `redis` only in client, `nix` and `rustix`
+//! only in sys, `clap` only in cli, `ratatui` only in screen … `tests/integration/layers.rs` has the
+//! list; it reads `src/` and holds all this.
 //!
 //! # The way of `rcluster up`
 //!

@@ -9,7 +9,7 @@ use super::style::Style;
 use crate::cluster::{Role, SLOT_COUNT, slot_text, strip_text};
 use crate::error::{Error, NodeProblem};
 use crate::ops::{
-    Answer, Cleaned, Listed, NodeAnswer, Planned, ProcessState, State, StopResult, Stopped,
+    Answer, Cleaned, Listed, NodeAnswer, Planned, ProcessState, State, StopResult, Stopped, WaitFor,
 };
 use crate::plan::{Finding, Layout, Verdict};
 
@@ -22,6 +22,7 @@ pub(super) fn answer(shown: &Shown, style: Style, program: &str) -> String {
         Shown::Planned(planned) => dry_run(&mut out, planned),
         Shown::Status(answer, width) => status(&mut out, answer, *width, style),
         Shown::List(clusters) => list(&mut out, clusters, style),
+        Shown::Called(called, words) => out = super::reply::called(called, words, style),
         Shown::Env(_, text) => out.push_str(text),
         Shown::Stopped(stopped) => stop(&mut out, stopped),
         Shown::Cleaned(cleaned) => clean(&mut out, cleaned),
@@ -30,6 +31,27 @@ pub(super) fn answer(shown: &Shown, style: Style, program: &str) -> String {
         Shown::Settings(overview, origins) => {
             out = super::settings::overview(overview, *origins, style);
         }
+        Shown::Completions(_, text) | Shown::Page(_, text) => out.push_str(text),
+        Shown::Pages(dir, names) => {
+            let count = counted(names.len(), "page", "pages");
+            push(&mut out, &format!("Wrote {count} to {}", dir.display()));
+        }
+        Shown::Emptied(emptied) => super::logs::emptied(&mut out, emptied),
+        Shown::Restarted(restarted) => push(
+            &mut out,
+            &format!(
+                "Restarted {} in {}; the cluster is {}",
+                counted(restarted.nodes.len(), "node", "nodes"),
+                seconds(restarted.answer.elapsed),
+                match restarted.answer.state {
+                    State::Ok => "ready",
+                    state => word(state),
+                }
+            ),
+        ),
+        Shown::Waited(answer, goal) => waited(&mut out, answer, *goal, style),
+        Shown::Exported(exported) => super::logs::exported(&mut out, exported, style),
+        Shown::Troubles(troubles) => super::trouble::text(&mut out, troubles, style),
         Shown::Version => push(&mut out, &format!("rcluster {}", env!("CARGO_PKG_VERSION"))),
     }
     out
@@ -448,6 +470,23 @@ fn list(out: &mut String, clusters: &[Listed], style: Style) {
             _ => text.to_owned(),
         },
     );
+}
+
+fn waited(out: &mut String, answer: &Answer, goal: WaitFor, style: Style) {
+    let took = seconds(answer.elapsed);
+    let name = &answer.name;
+    push(
+        out,
+        &match goal {
+            WaitFor::Ready => style.good(&format!("cluster \"{name}\" is ready ({took})")),
+            WaitFor::Serving => style.good(&format!("cluster \"{name}\" serves ({took})")),
+            WaitFor::Stopped => format!("cluster \"{name}\" has stopped ({took})"),
+        },
+    );
+    for problem in &answer.problems {
+        let bad = style.bad("!");
+        push(out, &format!("{bad} {} {}", problem.node, problem.message));
+    }
 }
 
 fn stop(out: &mut String, stopped: &Stopped) {

@@ -12,6 +12,7 @@ pub mod process;
 pub mod signals;
 pub mod sockets;
 pub mod surroundings;
+pub mod terminal;
 
 use std::io;
 use std::os::fd::AsFd;

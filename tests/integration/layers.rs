@@ -48,6 +48,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
 /// Each dependency and the rooms that are its door; all rooms where it says `None`.
 const DOORS: &[(&str, Option<&[&str]>)] = &[
     ("clap", Some(&["cli"])),
+    ("clap_mangen", Some(&["cli"])),
     ("futures_util", None),
     ("humantime", None),
     ("indicatif", Some(&["report"])),
@@ -56,6 +57,7 @@ const DOORS: &[(&str, Option<&[&str]>)] = &[
     ("rcgen", Some(&["server"])),
     ("redis", Some(&["client"])),
     ("rustix", Some(&["sys"])),
+    ("rustyline", Some(&["report"])),
     ("rustls", Some(&["client"])),
     ("secrecy", None),
     ("serde", None),

@@ -93,6 +93,12 @@ impl<'a> Terminal<'a> {
         self.press(&[line, "Enter"]);
     }
 
+    /// Takes away what was said before.
+    fn clear(&self) {
+        self.run("clear");
+        self.wait_for("a clear screen", |screen| screen.trim() == "prompt>");
+    }
+
     /// What tmux knows of it.
     fn asked(&self, format: &str) -> String {
         let answer = self.tmux(&["display-message", "-p", format]);
@@ -111,7 +117,7 @@ impl<'a> Terminal<'a> {
 
     /// Watches with `line`, in which `end` ends it, with `code`; then the terminal is as it was.
     fn is_given_back(&self, line: &str, code: i32, end: impl Fn(&Self)) {
-        self.run("clear");
+        self.clear();
         let before = self.settings("before");
         self.run(line);
         self.wait_for("the watch", |screen| screen.contains("events"));
@@ -253,7 +259,7 @@ fn signals_and_ctrl_c_give_the_terminal_back() {
     terminal.is_given_back("rcluster watch", 0, |terminal| terminal.press(&["Escape"]));
 
     // Stopped and woken up again it goes on.
-    terminal.run("clear");
+    terminal.clear();
     terminal.run("rcluster watch");
     terminal.wait_for("the watch", |screen| screen.contains("events"));
     terminal.press(&["C-z"]);
@@ -439,7 +445,7 @@ fn where_nothing_can_be_watched_a_sentence_says_so() {
 
     let terminal = Terminal::new(&sandbox, 80, 24, "");
     let says = |line: &str, code: i32, words: &[&str]| {
-        terminal.run("clear");
+        terminal.clear();
         terminal.run(&format!("{line}; echo \"code=$?\""));
         let screen = terminal.wait_for("its code", has_code);
         assert!(screen.contains(&format!("\ncode={code}\n")), "{screen}");
