@@ -177,7 +177,7 @@ fn table(pen: Pen, view: &View, picture: &Picture, width: usize, height: usize) 
             pen.mood(Mood::Bad),
         ));
     }
-    if !picture.gaps.is_empty() {
+    if !picture.gaps.is_empty() && picture.standing != Standing::Unformed {
         lines.push(gaps(pen, &picture.gaps, width));
     }
     for shard in &picture.shards {
@@ -688,7 +688,8 @@ const HELP: &[&str] = &[
     "Numbers",
     "  link     of a replica to its primary: up, down, sync (takes a full copy)",
     "  lag      bytes of the replication stream that a replica is behind",
-    "  ops/s    commands, without those of this program; above: of all primaries",
+    "  ops/s    commands, with those of replicas and not of this program; above:",
+    "           of all primaries together",
     "  bus      links to other nodes that stand, of how many",
 ];
 

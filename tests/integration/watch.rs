@@ -93,6 +93,12 @@ impl<'a> Terminal<'a> {
         self.press(&[line, "Enter"]);
     }
 
+    /// Takes away what was said before.
+    fn clear(&self) {
+        self.run("clear");
+        self.wait_for("a clear screen", |screen| screen.trim() == "prompt>");
+    }
+
     /// What tmux knows of it.
     fn asked(&self, format: &str) -> String {
         let answer = self.tmux(&["display-message", "-p", format]);
@@ -106,12 +112,15 @@ impl<'a> Terminal<'a> {
             "stty -g > '{0}.new' && mv '{0}.new' '{0}'",
             path.display()
         ));
-        wait_for("the terminal's settings", || fs::read_to_string(&path).ok())
+        let settings = wait_for("the terminal's settings", || fs::read_to_string(&path).ok());
+        // What is typed next is to stand behind a prompt.
+        self.wait_for("a prompt", is_at_prompt);
+        settings
     }
 
     /// Watches with `line`, in which `end` ends it, with `code`; then the terminal is as it was.
     fn is_given_back(&self, line: &str, code: i32, end: impl Fn(&Self)) {
-        self.run("clear");
+        self.clear();
         let before = self.settings("before");
         self.run(line);
         self.wait_for("the watch", |screen| screen.contains("events"));
@@ -121,7 +130,7 @@ impl<'a> Terminal<'a> {
         // A line of its own: a shell gives up a list of which one part was interrupted.
         self.run("echo \"code=$?\"");
         let screen = self.wait_for("its code", has_code);
-        assert!(screen.contains(&format!("\ncode={code}\n")), "{screen}");
+        assert!(screen.contains(&format!("code={code}\n")), "{screen}");
         assert_eq!(self.asked("#{alternate_on} #{cursor_flag}"), "0 1");
         assert_eq!(self.settings("after"), before);
     }
@@ -156,8 +165,9 @@ fn is_at_prompt(screen: &str) -> bool {
 fn has_code(screen: &str) -> bool {
     let mut lines = screen.lines();
     lines.any(|line| {
-        line.strip_prefix("code=")
-            .is_some_and(|code| code.parse::<u8>().is_ok())
+        // A prompt may stand before it, where the line was typed too soon for the shell.
+        let code = line.rsplit_once("code=").map(|(_, code)| code.trim());
+        code.is_some_and(|code| code.parse::<u8>().is_ok())
     })
 }
 
@@ -253,7 +263,7 @@ fn signals_and_ctrl_c_give_the_terminal_back() {
     terminal.is_given_back("rcluster watch", 0, |terminal| terminal.press(&["Escape"]));
 
     // Stopped and woken up again it goes on.
-    terminal.run("clear");
+    terminal.clear();
     terminal.run("rcluster watch");
     terminal.wait_for("the watch", |screen| screen.contains("events"));
     terminal.press(&["C-z"]);
@@ -281,7 +291,7 @@ fn a_panic_gives_the_terminal_back_before_it_is_told_of() {
         tests.display()
     ));
     let screen = terminal.wait_for("its end", has_code);
-    assert!(screen.contains("\ncode=0\n"), "{screen}");
+    assert!(screen.contains("code=0\n"), "{screen}");
     assert!(screen.contains("as it was meant to"), "{screen}");
     assert_eq!(terminal.asked("#{alternate_on} #{cursor_flag}"), "0 1");
     assert_eq!(terminal.settings("after"), before);
@@ -439,10 +449,10 @@ fn where_nothing_can_be_watched_a_sentence_says_so() {
 
     let terminal = Terminal::new(&sandbox, 80, 24, "");
     let says = |line: &str, code: i32, words: &[&str]| {
-        terminal.run("clear");
+        terminal.clear();
         terminal.run(&format!("{line}; echo \"code=$?\""));
         let screen = terminal.wait_for("its code", has_code);
-        assert!(screen.contains(&format!("\ncode={code}\n")), "{screen}");
+        assert!(screen.contains(&format!("code={code}\n")), "{screen}");
         assert!(screen.contains("hint: "), "{screen}");
         assert!(words.iter().all(|word| screen.contains(word)), "{screen}");
     };

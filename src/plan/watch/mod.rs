@@ -1,7 +1,7 @@
 //! What is watched: looks at nodes, what follows from them, and what happens between two of them.
 //!
 //! [`Look`]s come in one by one, as nodes answer. A [`Model`] remembers the last of each node, works
-//! out who owns which slots ([`scene`]), and notes what changed ([`events`]). What is to be
+//! out who owns which slots (`scene.rs`), and notes what changed (`events.rs`). What is to be
 //! shown is a [`Picture`]. Time is what the caller says it is, measured from when the watch began.
 
 mod events;
