@@ -25,6 +25,7 @@ use crate::cluster::{
     ClusterInfo, Info, NodeAddr, NodeId, Reply, Resp, SlotRange, parse_nodes, parse_shards,
     parse_slots,
 };
+use crate::plan::watch::{Load, Seen};
 use crate::plan::{Replication, View};
 
 /// What a node holds, as far as it decides whether the node is empty.
@@ -273,6 +274,22 @@ impl Connection {
         })
     }
 
+    /// What is watched of a node, asked at one time, by as few commands as it takes.
+    pub async fn look(&self) -> Result<Seen, Fault> {
+        let commands = ["CLUSTER INFO", "CLUSTER NODES", "INFO"].map(words);
+        let mut answers = self.ask(commands.into()).await?.into_iter();
+        let mut next = || answers.next().unwrap_or(Ok(Reply::Nil));
+        let cluster = ClusterInfo::try_from(&info(next())?)?;
+        let nodes = parse_nodes(&text(next()?)?)?;
+        let info = info(next())?;
+        Ok(Seen {
+            info: cluster,
+            nodes,
+            replication: replication(&info),
+            load: load(&info),
+        })
+    }
+
     /// The node's own replication.
     pub async fn replication(&self) -> Result<Replication, Fault> {
         Ok(replication(&info(
@@ -342,6 +359,29 @@ impl Connection {
     /// proven empty.
     pub async fn take_over(&self) -> Result<(), Fault> {
         self.one(words("CLUSTER FAILOVER TAKEOVER")).await.map(drop)
+    }
+
+    /// `CLUSTER FAILOVER`, sent to a replica: its primary stops taking writes, it catches up, and an
+    /// election makes it the primary. Nothing that was acknowledged is lost.
+    pub async fn fail_over(&self) -> Result<(), Fault> {
+        self.one(words("CLUSTER FAILOVER")).await.map(drop)
+    }
+
+    /// What the node writes to disk as it runs now, whatever its `redis.conf` says: its
+    /// `appendonly`, and its `save`.
+    pub async fn persistence(&self) -> Result<(String, String), Fault> {
+        let value = |reply: Result<Reply, Fault>| -> Result<String, Fault> {
+            Ok(match reply? {
+                Reply::List(items) => match items.into_iter().nth(1) {
+                    Some(Reply::Text(value)) => value,
+                    _ => String::new(),
+                },
+                _ => String::new(),
+            })
+        };
+        let appendonly = value(self.one(words("CONFIG GET appendonly")).await)?;
+        let save = value(self.one(words("CONFIG GET save")).await)?;
+        Ok((appendonly, save))
     }
 
     /// `CLUSTER FORGET` of each of `ids`; that one is not known is no error.
@@ -500,6 +540,19 @@ fn resp(value: Value) -> Resp {
         }
         // The crate may come to know more kinds than there are today.
         other => Resp::Verbatim(format!("{other:?}")),
+    }
+}
+
+fn load(info: &Info) -> Load {
+    let number = |name| info.number(name).unwrap_or_default();
+    Load {
+        commands: number("total_commands_processed"),
+        ops: number("instantaneous_ops_per_sec"),
+        memory: number("used_memory"),
+        max_memory: number("maxmemory"),
+        clients: number("connected_clients"),
+        keys: info.keys(),
+        uptime: number("uptime_in_seconds"),
     }
 }
 

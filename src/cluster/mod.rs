@@ -11,6 +11,7 @@ mod reply;
 mod resp;
 mod slot;
 mod slots;
+mod strip;
 mod words;
 
 pub use info::{ClusterInfo, Info};
@@ -21,4 +22,5 @@ pub use reply::{ParseError, Reply, printable};
 pub use resp::{Redirect, Resp};
 pub use slot::{SLOT_COUNT, SlotRange, slot_of, slot_text, tag_in};
 pub use slots::{ShardNode, SlotsEntry, parse_shards, parse_slots};
+pub use strip::{Cell, ranges_of, strip, strip_text};
 pub use words::{quoted, split_words};

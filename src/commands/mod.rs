@@ -13,6 +13,7 @@ mod env;
 mod list;
 mod logs;
 mod man;
+mod restart;
 mod run;
 mod server;
 mod start;
@@ -21,6 +22,8 @@ mod stop;
 mod talk;
 mod up;
 mod version;
+mod wait;
+mod watch;
 
 use std::env::var_os;
 use std::ffi::OsString;
@@ -175,6 +178,7 @@ fn run(
         };
         // Asked before signals are caught: whoever presses Ctrl-C at a question means it.
         match &cli.verb {
+            Verb::Clean(args) if args.logs => {}
             Verb::Clean(args) => call.confirm_deletion(args.yes)?,
             Verb::Down(args) => call.confirm_deletion(args.yes)?,
             _ => {}
@@ -292,13 +296,16 @@ async fn dispatch(call: &Call, verb: &Verb) -> Result<ExitCode> {
         Verb::Run(args) => run::run(call, args).await,
         Verb::Status => status::run(call).await,
         Verb::List => list::run(call).await,
+        Verb::Watch(args) => watch::run(call, args).await,
         Verb::Env(args) => env::run(call, args).await,
         Verb::Cli(args) => talk::run(call, args).await,
         Verb::Call(args) => call::run(call, args).await,
         Verb::Stop(args) => stop::run(call, args).await,
-        Verb::Clean(_) => clean::run(call).await,
+        Verb::Clean(args) => clean::run(call, args).await,
         Verb::Down(args) => down::run(call, args).await,
         Verb::Logs(args) => logs::run(call, args).await,
+        Verb::Restart(args) => restart::run(call, args).await,
+        Verb::Wait(args) => wait::run(call, args).await,
         Verb::Server(verb) => server::run(call, verb).await,
         Verb::Doctor(args) => doctor::run(call, args).await,
         Verb::Config(verb) => config::run(call, verb),
@@ -318,6 +325,7 @@ impl Verb {
             Self::Run(_) => "run",
             Self::Status => "status",
             Self::List => "list",
+            Self::Watch(_) => "watch",
             Self::Env(_) => "env",
             Self::Cli(_) => "cli",
             Self::Call(_) => "call",
@@ -325,6 +333,8 @@ impl Verb {
             Self::Clean(_) => "clean",
             Self::Down(_) => "down",
             Self::Logs(_) => "logs",
+            Self::Restart(_) => "restart",
+            Self::Wait(_) => "wait",
             Self::Server(verb) => verb.name(),
             Self::Doctor(_) => "doctor",
             Self::Config(_) => "config",
@@ -340,10 +350,12 @@ impl Verb {
             self,
             Self::Status
                 | Self::List
+                | Self::Watch(_)
                 | Self::Env(_)
                 | Self::Logs(_)
                 | Self::Cli(_)
                 | Self::Call(_)
+                | Self::Wait(_)
                 | Self::Server(ServerVerb::List)
                 | Self::Doctor(_)
                 | Self::Config(_)

@@ -114,6 +114,19 @@ impl Node {
         Some(how)
     }
 
+    /// Looks again for its process, by what is written down now: somebody may have started it anew.
+    /// Says whether rcluster ended it, as far as that is written down.
+    pub(super) fn find_again(&mut self, cluster: &Cluster) -> bool {
+        let Ok(processes) = cluster.processes() else {
+            return false;
+        };
+        let processes = processes.unwrap_or_default();
+        if let Ok(life) = life_of(&processes, self.addr.port) {
+            self.life = life;
+        }
+        processes.stopping || !processes.nodes.contains_key(&self.addr.port)
+    }
+
     /// Whether it ended otherwise than a server does that was told to, as far as can be known.
     pub(super) fn failed(&self) -> bool {
         self.failed
@@ -347,6 +360,11 @@ impl Fleet {
                 left: String::new(),
             });
         }
+        self.refuse_refusals()
+    }
+
+    /// Fails if a node has refused a command for want of rights.
+    pub(super) fn refuse_refusals(&self) -> Result<()> {
         let refusals = self.nodes.iter().filter_map(|node| {
             let message = node.connection.as_ref()?.refusal()?.to_owned();
             let node = node.addr.to_string();

@@ -22,11 +22,12 @@ pub use logs::LogPrinter;
 pub use progress::Progress;
 pub use prompt::Prompt;
 pub use reply::{formatted, raw, redirected};
-pub use style::Style;
+pub use style::{Style, speaks_utf8};
 
 use crate::error::Error;
 use crate::ops::{
-    Answer, Called, Cleaned, EnvAnswer, Exported, Listed, Planned, ServerAnswer, Stopped, Troubles,
+    Answer, Called, Cleaned, Emptied, EnvAnswer, Exported, Listed, Planned, Restarted,
+    ServerAnswer, Stopped, Troubles, WaitFor,
 };
 use crate::plan::Finding;
 use crate::settings::Overview;
@@ -55,8 +56,8 @@ pub enum Shown<'a> {
     Formed(&'a Answer),
     /// Of `create --dry-run`.
     Planned(&'a Planned),
-    /// Of `status`.
-    Status(&'a Answer),
+    /// Of `status`, with a picture of this width, in columns.
+    Status(&'a Answer, usize),
     /// Of `list`.
     List(&'a [Listed]),
     /// Of `env`, and the same as text.
@@ -79,6 +80,12 @@ pub enum Shown<'a> {
     Page(&'a str, &'a str),
     /// Of `man --out`: the directory, and the files' names.
     Pages(&'a Path, &'a [String]),
+    /// Of `clean --logs`.
+    Emptied(&'a Emptied),
+    /// Of `restart`.
+    Restarted(&'a Restarted),
+    /// Of `wait`.
+    Waited(&'a Answer, WaitFor),
     /// Of `logs --export`.
     Exported(&'a Exported),
     /// Of `logs --errors`.
