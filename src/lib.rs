@@ -62,6 +62,13 @@
 //! key without another line of code. A complaint about an option that a file gave is told with the
 //! file's line (`commands/config.rs`).
 //!
+//! # Help, pages and TAB
+//!
+//! All three follow from clap's description ([`cli::command`]): a verb says its examples as
+//! `after_help`, and has help that begins with them, a manual page ([`cli::pages`]) and completions
+//! ([`cli::Completion`]) without another line of code. What a value is at TAB time is read off its
+//! name in help (`NODE`, `FILE`, `yes|no`), its type or its hint; the shells' scripts only ask.
+//!
 //! # Why it is fast
 //!
 //! Stock tools wait for four things; each is avoided on nodes that are *proven empty*, and kept on

@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2154,SC2034  # root is set, and the rest read, by whoever sources this
 # What scripts/release, scripts/package and scripts/packaging/check have in common. Sets VERSION, TARGET, NAME, DIST, STAGE and
 # SOURCE_DATE_EPOCH; needs $root, and lib/server.sh for `die` and `has`.
 
@@ -38,7 +39,7 @@ choose_target() {
 # Writes the checksums of all that is to be handed out.
 checksums() {
   (
-    cd -- "$DIST"
+    cd -- "$DIST" || exit
     rm -f SHA256SUMS
     find . -maxdepth 1 -type f -name '*rcluster*' -printf '%P\n' | LC_ALL=C sort | xargs sha256sum >SHA256SUMS.new
     mv SHA256SUMS.new SHA256SUMS

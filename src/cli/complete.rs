@@ -323,7 +323,8 @@ impl<'a> Cursor<'a> {
         match self.positional() {
             Some(place) => {
                 let first = self.places.len();
-                if place.is_trailing_var_arg_set() && self.escaped && first > 0 {
+                if wanted_by_type(place) == Some(Wanted::Commands) && self.escaped && first > 0 {
+                    // The words behind a program's name are its own, and most of them files.
                     found.wanted.push(Wanted::Files);
                 } else {
                     self.values(place, 0, found);
@@ -427,7 +428,6 @@ fn wanted_by_name(name: &str, id: &str) -> Vec<Wanted> {
         ("CLUSTER", _) => vec![Wanted::Clusters],
         ("FILE" | "PATH" | "TARBALL", _) => vec![Wanted::Files],
         ("DIR", _) => vec![Wanted::Directories],
-        ("CMD" | "COMMAND", _) => vec![Wanted::Commands],
         _ => Vec::new(),
     }
 }
@@ -620,6 +620,7 @@ mod tests {
         let nodes = Arg::new("node").num_args(0..).value_name("NODE");
         let nodes = nodes.action(ArgAction::Append);
         let command = Arg::new("command").num_args(1..).value_name("CMD");
+        let command = command.value_hint(ValueHint::CommandName);
         let command = command.action(ArgAction::Append);
         let last = command.clone().last(true);
         let command = command.trailing_var_arg(true);
@@ -645,7 +646,7 @@ mod tests {
             ("run -- ls ", Wanted::Files),
             ("run ls --a", Wanted::Files),
             ("cli ", Wanted::Nodes),
-            ("cli 1 -- ", Wanted::Commands),
+            ("cli -- ", Wanted::Commands),
         ] {
             assert_eq!(wanted(line), [expected], "{line}");
         }

@@ -34,6 +34,18 @@ pub(super) fn examples(command: &Command) -> Vec<String> {
     lines.map(|line| line.trim().to_owned()).collect()
 }
 
+/// What else a verb's `after_help` says, a paragraph each.
+pub(super) fn remarks(command: &Command) -> Vec<String> {
+    let help = command.get_after_help().map(ToString::to_string);
+    let help = help.unwrap_or_default();
+    let paragraphs = help.split("\n\n").filter(|text| {
+        let heads = ["Examples:", "Exit codes:"];
+        !heads.iter().any(|head| text.starts_with(head))
+    });
+    let joined = paragraphs.map(|text| text.lines().collect::<Vec<_>>().join(" "));
+    joined.filter(|text| !text.trim().is_empty()).collect()
+}
+
 /// What the program's exit code says, but for `run`, which has its command's.
 pub(super) const EXIT_CODES: &[(&str, &str)] = &[
     ("0", "done or as asked"),

@@ -8,7 +8,7 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
 use super::PASSWORD_VARIABLE;
-use super::help::{EXIT_CODES, command, examples};
+use super::help::{EXIT_CODES, command, examples, remarks};
 
 /// Arguments of `man`.
 #[derive(Args, Clone, Debug)]
@@ -72,6 +72,10 @@ fn page(command: &Command, path: &[&str]) -> io::Result<String> {
     man.render_synopsis_section(&mut text)?;
     man.render_description_section(&mut text)?;
     let mut own = Roff::new();
+    for remark in remarks(command) {
+        own.control("PP", []);
+        own.text([roman(remark)]);
+    }
     own.control("SH", ["EXAMPLES"]);
     own.control("EX", []);
     for line in examples(command) {

@@ -18,7 +18,7 @@ pub struct RunArgs {
     #[command(flatten)]
     pub shape: StartArgs,
     /// The command and its arguments
-    #[arg(last = true, required = true, value_name = "CMD")]
+    #[arg(last = true, required = true, value_name = "CMD", value_hint = clap::ValueHint::CommandName)]
     pub command: Vec<OsString>,
 }
 

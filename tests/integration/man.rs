@@ -55,7 +55,7 @@ fn commands(line: &str) -> Vec<Vec<OsString>> {
     // What stands behind two spaces says what it does.
     let command = line.trim().split("   ").next().unwrap_or_default();
     let command = command.split("  ").next().unwrap_or_default();
-    let pieces = command.split(['|', ';', '&', '(', ')', '>', '`']);
+    let pieces = command.split(['|', ';', '&', '(', ')', '<', '>', '`']);
     let pieces = pieces.map(|piece| piece.trim().trim_matches('"'));
     let pieces = pieces.filter_map(|piece| Some(&piece[piece.find("rcluster ")?..]));
     pieces
@@ -84,7 +84,7 @@ fn every_verb_has_examples_before_its_options_that_can_be_typed() {
         );
         let lines = help[first..].lines().skip(2);
         let lines: Vec<&str> = lines.take_while(|line| line.starts_with("  ")).collect();
-        let most = if verb.is_empty() { 8 } else { 5 };
+        let most = if verb.is_empty() { 8 } else { 6 };
         assert!((2..=most).contains(&lines.len()), "{verb:?}: {lines:?}");
         let mut of_this = 0;
         for line in lines {
@@ -99,6 +99,22 @@ fn every_verb_has_examples_before_its_options_that_can_be_typed() {
             }
         }
         assert!(of_this > 0, "none is of {verb:?}: {help}");
+    }
+}
+
+#[test]
+fn the_commands_of_the_installation_guide_can_be_typed() {
+    let guide = include_str!("../../docs/install.md");
+    let blocks = guide.split("\n```").skip(1).step_by(2);
+    let lines = blocks.flat_map(str::lines);
+    let lines = lines.filter(|line| line.contains("rcluster "));
+    let lines = lines.map(|line| line.split(" # ").next().unwrap_or(line));
+    let lines: Vec<&str> = lines.filter(|line| line.starts_with("rcluster ")).collect();
+    assert!(lines.len() >= 6, "the guide was not read: {lines:?}");
+    for words in lines.into_iter().flat_map(commands) {
+        if let Err(refusal) = CommandLine::read(&words, |_| false) {
+            panic!("{words:?}\n{}", refusal.text);
+        }
     }
 }
 
