@@ -158,6 +158,13 @@ pub enum Error {
         /// Whether the reason lies in the environment.
         unfit: bool,
     },
+    /// The user's command cannot be run.
+    NoCommand {
+        /// The command's name.
+        name: String,
+        /// Why not; `None` if there is no such program.
+        why: Option<String>,
+    },
     /// Server processes ended that should run.
     NodesDied {
         /// One line a node, with the end of its log.
@@ -241,6 +248,8 @@ impl Error {
             Self::Refused { .. } | Self::Certificates { .. } => 8,
             Self::Unconfirmed { .. } | Self::Unsafe { .. } => 9,
             Self::Unfit { .. } => 10,
+            Self::NoCommand { why: Some(_), .. } => 126,
+            Self::NoCommand { why: None, .. } => 127,
         }
     }
 
@@ -264,6 +273,8 @@ impl Error {
             Self::Unfit { .. } | Self::Tool { unfit: true, .. } => "environment",
             Self::Mismatch { .. } => "hash_mismatch",
             Self::Tool { .. } => "tool_failed",
+            Self::NoCommand { why: Some(_), .. } => "not_executable",
+            Self::NoCommand { why: None, .. } => "command_not_found",
             Self::NodesDied { .. } => "node_died",
             Self::Identity { .. } => "identity_lost",
             Self::Corrupt { .. } => "corrupt_state",
@@ -305,6 +316,7 @@ impl Error {
             ),
             Self::Certificates { own: true, .. } => Some("pass others with --tls-ca, --tls-cert and --tls-key; `openssl x509 -noout -text -in FILE` shows what one is good for".into()),
             Self::Certificates { own: false, .. } => Some("check this machine's clock; certificates are made anew with the cluster: {rcluster} down".into()),
+            Self::NoCommand { .. } => Some("what follows -- is a program and its arguments; for a line of shell: -- sh -c 'LINE'".into()),
             Self::Unconfirmed { .. } => Some("pass --yes".into()),
             Self::NodesDied { nodes, .. } => {
                 if nodes.iter().any(|node| node.log.is_empty()) {
@@ -389,6 +401,11 @@ impl fmt::Display for Error {
             },
             Self::Refused { node, message } => write!(f, "{node}: {message}"),
             Self::Certificates { message, .. } => f.write_str(message),
+            Self::NoCommand { name, why: None } => write!(f, "there is no program {name}"),
+            Self::NoCommand {
+                name,
+                why: Some(why),
+            } => write!(f, "{name} cannot be run: {why}"),
             Self::Unconfirmed { what } => write!(f, "a confirmation is needed to {what}"),
             Self::NodesDied { nodes, left } => {
                 match nodes.len() {

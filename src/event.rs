@@ -35,6 +35,22 @@ pub enum Event {
         /// How many nodes.
         nodes: usize,
     },
+    /// The cluster is ready, and the user's command is about to be run.
+    Running {
+        /// The command's name.
+        command: String,
+        /// `3 primaries and 3 replicas of redis 7.0.15 at 127.0.0.1:30001-30006`.
+        cluster: String,
+        /// How long it took to have it.
+        after: Duration,
+    },
+    /// A node that is watched over has ended.
+    Died {
+        /// `127.0.0.1:30002, primary of shard 2`.
+        node: String,
+        /// How, and why if its log says so: `ended with signal: 9 (SIGKILL)`.
+        how: String,
+    },
     /// A wait goes on; said when what is missing changed.
     Waiting {
         /// For what: `the cluster to be ready`.

@@ -12,6 +12,7 @@
 //! commands/   one verb, one file: arguments → ops → answer, and the exit code
 //! cli/        clap, and nothing else knows clap
 //! report/     the only writer: words, tables, JSON, the progress bar, failures
+//! screen/     the whole terminal as one picture, for `watch`: keys, and what is drawn
 //! ops/        what the verbs do: start, form, ready, stop, status, clean …
 //! client/     the only door to the `redis` crate: one method a command
 //! server/     one server process: the program, its configuration, its ports, its spawn; and
@@ -27,10 +28,9 @@
 //!
 //! Imports point down and never sideways among client, server, settings and store; cli knows the
 //! types of plan and store that arguments are read into, report those of ops that it shows, and ops
-//! knows neither. Each outside crate has one door: `redis` and `rustls` in client, `nix` and
-//! `rustix` in sys, `which`, `rcgen` and `sha2` in server, `toml` in settings, `clap` in cli,
-//! `indicatif` in report; `serde_json` has two, store and report. `tests/integration/layers.rs`
-//! reads `src/` and holds this.
+//! knows neither. Each outside crate has one door, or two: `redis` only in client, `nix` and `rustix`
+//! only in sys, `clap` only in cli, `ratatui` only in screen … `tests/integration/layers.rs` has the
+//! list; it reads `src/` and holds all this.
 //!
 //! # The way of `rcluster up`
 //!
@@ -97,6 +97,7 @@ pub mod event;
 pub mod ops;
 pub mod plan;
 pub mod report;
+pub mod screen;
 pub mod server;
 pub mod settings;
 pub mod store;

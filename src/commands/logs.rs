@@ -65,7 +65,7 @@ async fn export(call: &Call, args: &LogsArgs, directory: &Path) -> Result<ExitCo
     texts.push(match ops::status(context).await {
         Ok(answer) => (
             "status.json",
-            report.for_file(&Shown::Status(&answer), true),
+            report.for_file(&Shown::Status(&answer, 64), true),
         ),
         Err(error @ Error::NoSuchCluster { .. }) => return Err(error),
         Err(error) => ("status.txt", format!("{error}\n")),

@@ -1,25 +1,34 @@
 //! One verb, one file: arguments → ops → answer. This file is the way from the command line to the
 //! verb, and from its result to the exit code.
 
+mod call;
 mod clean;
+mod complete;
+mod completions;
 mod config;
 mod create;
 mod doctor;
 mod down;
+mod env;
 mod list;
 mod logs;
+mod man;
 mod restart;
+mod run;
 mod server;
 mod start;
 mod status;
 mod stop;
+mod talk;
 mod up;
 mod version;
 mod wait;
+mod watch;
 
-use std::env;
+use std::env::var_os;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
+use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -38,8 +47,13 @@ use crate::sys;
 
 /// Runs the command line `arguments` (the program's name first) to its exit code.
 pub fn main(arguments: &[OsString]) -> ExitCode {
-    sys::private_umask();
-    sys::keep_descriptors_to_ourselves();
+    if let Some(completion) = cli::Completion::asked(arguments) {
+        return complete::run(completion);
+    }
+    let started_as = StartedAs {
+        umask: sys::private_umask(),
+        descriptors: sys::keep_descriptors_to_ourselves(),
+    };
     let wish = cli::wants_color(arguments);
     let mut report = Report {
         program: "rcluster".into(),
@@ -79,7 +93,7 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
         err: Style::new(wish, io::stderr().is_terminal()),
     };
     let files = files.into_iter().map(|file| (file.level, file.path));
-    run(&parsed, files.collect(), &notes, &report)
+    run(&parsed, files.collect(), &notes, &report, started_as)
 }
 
 /// The program with the options that name the cluster, as hints repeat it.
@@ -92,14 +106,14 @@ fn program(global: &Global) -> String {
     if let Some(home) = global
         .home
         .as_ref()
-        .filter(|_| env::var_os("RCLUSTER_HOME").is_none())
+        .filter(|_| var_os("RCLUSTER_HOME").is_none())
     {
         program = format!("{program} --home {}", home.display());
     }
     if let Some(config) = global
         .config
         .as_ref()
-        .filter(|_| env::var_os("RCLUSTER_CONFIG").is_none())
+        .filter(|_| var_os("RCLUSTER_CONFIG").is_none())
     {
         program = format!("{program} --config {}", config.display());
     }
@@ -129,10 +143,11 @@ fn run(
     files: Vec<(Level, PathBuf)>,
     notes: &[String],
     report: &Report,
+    started_as: StartedAs,
 ) -> ExitCode {
     let cli = &parsed.cli;
     let global = &cli.global;
-    let dumb = env::var_os("TERM").is_none_or(|term| term == "dumb");
+    let dumb = var_os("TERM").is_none_or(|term| term == "dumb");
     let terminal = io::stderr().is_terminal() && !dumb;
     let progress = Arc::new(Progress::new(
         terminal,
@@ -144,7 +159,9 @@ fn run(
     }
     // Read before signals are caught: whoever is to type a password may press Ctrl-C instead.
     let wish = match &cli.verb {
-        Verb::Start(args) | Verb::Up(args) => start::wish(args),
+        Verb::Start(args) => start::wish(args),
+        Verb::Up(args) => start::wish(&args.shape),
+        Verb::Run(args) => start::wish(&args.shape),
         _ => Ok(StartWish::default()),
     };
     let result = wish.and_then(|wish| {
@@ -157,6 +174,7 @@ fn run(
             timeout_given: cli.timeout_given,
             settings: parsed.settings.clone(),
             files,
+            started_as,
         };
         // Asked before signals are caught: whoever presses Ctrl-C at a question means it.
         match &cli.verb {
@@ -177,7 +195,10 @@ fn run(
             }
             error => {
                 report.failure(error);
-                ExitCode::from(error.exit_code())
+                ExitCode::from(match &cli.verb {
+                    Verb::Run(_) => run::exit_code(error),
+                    _ => error.exit_code(),
+                })
             }
         }
     })
@@ -191,20 +212,35 @@ fn perform(call: &Call, verb: &Verb, progress: &Progress) -> Result<ExitCode> {
             what: "start the runtime".into(),
             source,
         })?;
-    if let Verb::Logs(_) = verb {
-        // It leaves nothing behind: a signal ends it even while nobody takes what it writes.
-        return runtime.block_on(dispatch(call, verb));
-    }
-    let ended = runtime.block_on(until_signal(dispatch(call, verb)));
+    let work = dispatch(call, verb);
+    let ended = runtime.block_on(async {
+        // The first two do something of their own when a signal comes. The third leaves nothing
+        // behind: a signal ends it even while nobody takes what it writes.
+        let minds_signals = match verb {
+            Verb::Run(_) | Verb::Logs(_) => true,
+            Verb::Up(args) => args.foreground,
+            _ => false,
+        };
+        if minds_signals {
+            Ended::Done(work.await)
+        } else {
+            until_signal(work).await
+        }
+    });
     progress.finish();
     match ended {
         Ended::Done(result) => result,
         Ended::Signal(number) => {
             interrupted(&call.report, verb);
-            sys::die_by(number);
-            Ok(ExitCode::FAILURE)
+            Ok(died_by(number))
         }
     }
+}
+
+/// What we were started with and changed, for programs of the user's that we start.
+struct StartedAs {
+    umask: u32,
+    descriptors: Vec<RawFd>,
 }
 
 /// What a verb works with.
@@ -218,6 +254,7 @@ struct Call {
     timeout_given: bool,
     settings: Vec<Setting>,
     files: Vec<(Level, PathBuf)>,
+    started_as: StartedAs,
 }
 
 impl Call {
@@ -255,9 +292,14 @@ async fn dispatch(call: &Call, verb: &Verb) -> Result<ExitCode> {
     match verb {
         Verb::Start(_) => start::run(call, &call.wish).await,
         Verb::Create(args) => create::run(call, args).await,
-        Verb::Up(_) => up::run(call, &call.wish).await,
+        Verb::Up(args) => up::run(call, args).await,
+        Verb::Run(args) => run::run(call, args).await,
         Verb::Status => status::run(call).await,
         Verb::List => list::run(call).await,
+        Verb::Watch(args) => watch::run(call, args).await,
+        Verb::Env(args) => env::run(call, args).await,
+        Verb::Cli(args) => talk::run(call, args).await,
+        Verb::Call(args) => call::run(call, args).await,
         Verb::Stop(args) => stop::run(call, args).await,
         Verb::Clean(args) => clean::run(call, args).await,
         Verb::Down(args) => down::run(call, args).await,
@@ -267,6 +309,8 @@ async fn dispatch(call: &Call, verb: &Verb) -> Result<ExitCode> {
         Verb::Server(verb) => server::run(call, verb).await,
         Verb::Doctor(args) => doctor::run(call, args).await,
         Verb::Config(verb) => config::run(call, verb),
+        Verb::Completions(args) => completions::run(call, args),
+        Verb::Man(args) => man::run(call, args),
         Verb::Version => version::run(call),
     }
 }
@@ -278,8 +322,13 @@ impl Verb {
             Self::Start(_) => "start",
             Self::Create(_) => "create",
             Self::Up(_) => "up",
+            Self::Run(_) => "run",
             Self::Status => "status",
             Self::List => "list",
+            Self::Watch(_) => "watch",
+            Self::Env(_) => "env",
+            Self::Cli(_) => "cli",
+            Self::Call(_) => "call",
             Self::Stop(_) => "stop",
             Self::Clean(_) => "clean",
             Self::Down(_) => "down",
@@ -289,6 +338,8 @@ impl Verb {
             Self::Server(verb) => verb.name(),
             Self::Doctor(_) => "doctor",
             Self::Config(_) => "config",
+            Self::Completions(_) => "completions",
+            Self::Man(_) => "man",
             Self::Version => "version",
         }
     }
@@ -299,11 +350,17 @@ impl Verb {
             self,
             Self::Status
                 | Self::List
+                | Self::Watch(_)
+                | Self::Env(_)
                 | Self::Logs(_)
+                | Self::Cli(_)
+                | Self::Call(_)
                 | Self::Wait(_)
                 | Self::Server(ServerVerb::List)
                 | Self::Doctor(_)
                 | Self::Config(_)
+                | Self::Completions(_)
+                | Self::Man(_)
                 | Self::Version
         )
     }
@@ -318,6 +375,7 @@ fn context(global: &Global, verb: &'static str, progress: &Arc<Progress>) -> Res
         timeout: global.timeout,
         began: Instant::now(),
         events: Events::new(move |event| progress.show(&event)),
+        group: None,
     })
 }
 
@@ -325,7 +383,7 @@ fn context(global: &Global, verb: &'static str, progress: &Arc<Progress>) -> Res
 fn home(wish: Option<&PathBuf>) -> Result<PathBuf> {
     // The XDG specification says to ignore relative paths.
     let absolute = |name: &str| {
-        env::var_os(name)
+        var_os(name)
             .map(PathBuf::from)
             .filter(|path| path.is_absolute())
     };
@@ -366,6 +424,12 @@ async fn until_signal(work: impl Future<Output = Result<ExitCode>>) -> Ended {
         _ = terminate.recv() => Ended::Signal(SignalKind::terminate().as_raw_value()),
         _ = hangup.recv() => Ended::Signal(SignalKind::hangup().as_raw_value()),
     }
+}
+
+/// Ends us by signal `number`; the exit code is for where that fails.
+fn died_by(number: i32) -> ExitCode {
+    sys::die_by(number);
+    u8::try_from(128 + number).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
 fn interrupted(report: &Report, verb: &Verb) {

@@ -22,6 +22,8 @@ pub struct Context {
     pub began: Instant,
     /// Where events go.
     pub events: Events,
+    /// The process group that servers are spawned into, if not each into one of its own.
+    pub group: Option<u32>,
 }
 
 impl Context {

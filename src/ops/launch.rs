@@ -104,7 +104,7 @@ impl Launch<'_> {
                 .programs
                 .program(self.spec, *number, node.addr.port)
                 .path;
-            match server::spawn(program, path, log, self.values) {
+            match server::spawn(program, path, log, self.values, self.context.group) {
                 Ok(child) => {
                     if let Some(started) = processes.nodes.get_mut(&node.addr.port) {
                         started.record = Some(child.record());

@@ -26,8 +26,17 @@ pub(super) async fn before_making(context: &Context, wish: &StartWish) -> Result
 
 /// The servers that `wish` names, if there is room for all the nodes of a new cluster.
 pub(super) async fn fit_programs(context: &Context, wish: &StartWish) -> Result<Programs> {
-    let spec = wish.spec()?;
     let found = Programs::find(context, wish).await;
+    room_for(context, wish, found)
+}
+
+/// The servers that were `found`, if there is room for all the nodes of a new cluster.
+pub(super) fn room_for(
+    context: &Context,
+    wish: &StartWish,
+    found: Result<Programs>,
+) -> Result<Programs> {
+    let spec = wish.spec()?;
     // Before a server is missed: where there is no room, asking it may have failed for that.
     let tasks = found.as_ref().ok().map(Programs::tasks);
     let needs = needs(&spec, tasks, spec.node_count(), true);

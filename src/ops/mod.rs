@@ -6,12 +6,14 @@
 
 mod access;
 mod answer;
+mod call;
 mod clean;
 mod clean_logs;
 mod commands;
 mod context;
 mod create;
 mod doctor;
+mod env;
 mod export;
 mod fleet;
 mod follow;
@@ -24,6 +26,7 @@ mod programs;
 mod ready;
 mod restart;
 mod resume;
+mod run;
 mod security;
 mod seeded;
 mod servers;
@@ -31,24 +34,31 @@ mod settle;
 mod start;
 mod status;
 mod stop;
+mod supervise;
+mod talk;
+mod temporary;
 mod tick;
 mod trouble;
 mod up;
 mod wait;
 mod wait_for;
+mod watch;
 mod wish;
 
 pub use answer::{Answer, Entrance, NodeAnswer, ProcessState, State};
+pub use call::{Called, Silence, call};
 pub use clean::{Cleaned, clean, down};
 pub use clean_logs::{Emptied, clean_logs};
 pub use context::Context;
 pub use create::{CreateWish, Planned, create, plan_create};
 pub use doctor::{DoctorWish, doctor};
+pub use env::{EnvAnswer, EnvFormat, Variable, env, environment};
 pub use export::{Exported, export};
 pub use follow::{LogStart, NodeLine};
 pub use list::{Listed, list};
 pub use logs::{LogSink, LogsWish, follow_logs, logs};
 pub use restart::{RestartWish, Restarted, restart};
+pub use run::{Command, RunEnd, run};
 pub use servers::{
     ChosenServer, InstallWish, Installation, ListedServer, RemovedServer, ServerAnswer,
     ServerState, UsableServer, install_server, list_servers, remove_server, use_server,
@@ -56,7 +66,11 @@ pub use servers::{
 pub use start::start;
 pub use status::status;
 pub use stop::{StopResult, Stopped, stop};
+pub use supervise::{Foreground, Restart};
+pub use talk::{Heard, Talk, Visit, unanswerable, visit};
+pub use temporary::{Temporary, TemporaryWish};
 pub use trouble::{Trouble, TroubleKind, Troubles, troubles};
 pub use up::up;
 pub use wait_for::{WaitFor, wait_for};
+pub use watch::{News, Watch};
 pub use wish::{DEFAULT_PORT, Forgetting, StartWish, TlsWish};

@@ -134,7 +134,7 @@ pub(super) async fn end(fleet: Fleet, grace: Duration) -> Result<()> {
 
 /// Which nodes are replicas by their own `nodes.conf`: a primary that is told to end before its
 /// replicas would wait for them, and they would elect another. A guess is enough.
-fn replicas(cluster: &Cluster, manifest: &Manifest) -> Vec<usize> {
+pub(super) fn replicas(cluster: &Cluster, manifest: &Manifest) -> Vec<usize> {
     let is_replica = |port: u16| {
         let bytes = cluster
             .node(port)

@@ -4,7 +4,8 @@ use super::answer::Answer;
 use super::context::Context;
 use super::create::form_or_verify;
 use super::limits;
-use super::new::make;
+use super::new::{Made, make};
+use super::programs::Programs;
 use super::resume::resume_forming;
 use super::seeded::finish_seeded;
 use super::start::{
@@ -12,38 +13,24 @@ use super::start::{
 };
 use super::wish::StartWish;
 use crate::error::Result;
-use crate::store::Work;
+use crate::store::{Cluster, Lock, Work};
 
 /// Has the cluster run and be formed. A new one is started as a cluster from the first moment;
 /// nodes that were started are formed by commands; dead nodes of a formed one are started again.
 pub async fn up(context: &Context, wish: &StartWish) -> Result<Answer> {
+    raise(context, wish, &mut false).await
+}
+
+/// [`up`], which says in `made`, as soon as it is known, whether there was no such cluster before.
+pub(super) async fn raise(context: &Context, wish: &StartWish, made: &mut bool) -> Result<Answer> {
     wish.check()?;
     let found = limits::before_making(context, wish).await?;
     let Some((cluster, lock)) = context.lock(true).await? else {
         return Err(context.no_such_cluster());
     };
     let Some(mut manifest) = usable_manifest(context, &cluster).await? else {
-        return make(
-            context,
-            &cluster,
-            &lock,
-            wish,
-            found,
-            Work::Seeding,
-            async |mut made| {
-                let views = finish_seeded(context, &cluster, &mut made).await?;
-                answer(
-                    context,
-                    &cluster,
-                    &mut made.manifest,
-                    made.fleet,
-                    Some(views),
-                    true,
-                )
-                .await
-            },
-        )
-        .await;
+        *made = true;
+        return seed(context, &cluster, &lock, wish, found).await;
     };
     if manifest.formed {
         return start_existing(context, &cluster, manifest, wish).await;
@@ -56,4 +43,40 @@ pub async fn up(context: &Context, wish: &StartWish) -> Result<Answer> {
     }
     let (fleet, ..) = bring_up(context, &cluster, &mut manifest, wish, None).await?;
     form_or_verify(context, &cluster, manifest, fleet).await
+}
+
+/// Starts a new cluster as a cluster from the first moment.
+async fn seed(
+    context: &Context,
+    cluster: &Cluster,
+    lock: &Lock,
+    wish: &StartWish,
+    found: Option<Programs>,
+) -> Result<Answer> {
+    let finish = async |mut made: Made| {
+        let views = finish_seeded(context, cluster, &mut made).await?;
+        let views = Some(views);
+        answer(
+            context,
+            cluster,
+            &mut made.manifest,
+            made.fleet,
+            views,
+            true,
+        )
+        .await
+    };
+    make(context, cluster, lock, wish, found, Work::Seeding, finish).await
+}
+
+/// [`up`] in a home that was made for this cluster alone, with servers that were found elsewhere.
+pub(super) async fn up_with(
+    context: &Context,
+    wish: &StartWish,
+    programs: Programs,
+) -> Result<Answer> {
+    let Some((cluster, lock)) = context.lock(true).await? else {
+        return Err(context.no_such_cluster());
+    };
+    seed(context, &cluster, &lock, wish, Some(programs)).await
 }

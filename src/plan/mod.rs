@@ -15,6 +15,7 @@ mod selector;
 mod spec;
 mod surroundings;
 mod target;
+pub mod watch;
 
 pub use directive::{Directive, last_value, load_module, parse_conf, parse_set, parse_set_for};
 pub use finding::{Finding, Verdict};

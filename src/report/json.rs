@@ -17,7 +17,7 @@ pub(super) fn answer(shown: &Shown, program: &str) -> String {
     document(match shown {
         Shown::Started(answer)
         | Shown::Formed(answer)
-        | Shown::Status(answer)
+        | Shown::Status(answer, _)
         | Shown::Waited(answer, _) => cluster(answer),
         Shown::Emptied(emptied) => super::logs::emptied_document(emptied),
         Shown::Restarted(restarted) => {
@@ -29,6 +29,8 @@ pub(super) fn answer(shown: &Shown, program: &str) -> String {
         Shown::List(clusters) => {
             json!({ "clusters": clusters.iter().map(listed).collect::<Vec<_>>() })
         }
+        Shown::Called(called, _) => super::reply::document(called),
+        Shown::Env(answer, _) => super::env::document(answer),
         Shown::Stopped(stopped) => stop(stopped),
         Shown::Cleaned(cleaned) => clean(cleaned),
         Shown::Server(answer) => super::servers::document(answer),
@@ -37,6 +39,9 @@ pub(super) fn answer(shown: &Shown, program: &str) -> String {
             json!({ "checks": checks.collect::<Vec<_>>() })
         }
         Shown::Settings(overview, _) => settings(overview),
+        Shown::Completions(shell, script) => json!({ "shell": shell, "script": script }),
+        Shown::Page(name, roff) => json!({ "page": name, "roff": roff }),
+        Shown::Pages(dir, names) => json!({ "dir": dir, "pages": names }),
         Shown::Exported(exported) => super::logs::exported_document(exported),
         Shown::Troubles(troubles) => super::trouble::document(troubles),
         Shown::Version => json!({ "version": env!("CARGO_PKG_VERSION") }),

@@ -1,8 +1,12 @@
 //! The only writer: answers on standard output; progress, hints and failures on standard error.
 
+mod complete;
+mod env;
 mod json;
 mod logs;
 mod progress;
+mod prompt;
+mod reply;
 mod servers;
 mod settings;
 mod style;
@@ -10,15 +14,20 @@ mod text;
 mod trouble;
 
 use std::io::{self, Write as _};
+use std::path::Path;
 
+pub use complete::complete;
+pub use env::{masks, variables};
 pub use logs::LogPrinter;
 pub use progress::Progress;
-pub use style::Style;
+pub use prompt::Prompt;
+pub use reply::{formatted, raw, redirected};
+pub use style::{Style, speaks_utf8};
 
 use crate::error::Error;
 use crate::ops::{
-    Answer, Cleaned, Emptied, Exported, Listed, Planned, Restarted, ServerAnswer, Stopped,
-    Troubles, WaitFor,
+    Answer, Called, Cleaned, Emptied, EnvAnswer, Exported, Listed, Planned, Restarted,
+    ServerAnswer, Stopped, Troubles, WaitFor,
 };
 use crate::plan::Finding;
 use crate::settings::Overview;
@@ -47,10 +56,14 @@ pub enum Shown<'a> {
     Formed(&'a Answer),
     /// Of `create --dry-run`.
     Planned(&'a Planned),
-    /// Of `status`.
-    Status(&'a Answer),
+    /// Of `status`, with a picture of this width, in columns.
+    Status(&'a Answer, usize),
     /// Of `list`.
     List(&'a [Listed]),
+    /// Of `env`, and the same as text.
+    Env(&'a EnvAnswer, &'a str),
+    /// Of `call`, and the command.
+    Called(&'a [Called], &'a [Vec<u8>]),
     /// Of `stop`.
     Stopped(&'a Stopped),
     /// Of `clean` and `down`.
@@ -61,6 +74,12 @@ pub enum Shown<'a> {
     Checked(&'a [Finding]),
     /// Of `config show`, and whether origins are wanted.
     Settings(&'a Overview, bool),
+    /// Of `completions`: the shell, and its script.
+    Completions(&'a str, &'a str),
+    /// Of `man`: a page's name, and its text for groff.
+    Page(&'a str, &'a str),
+    /// Of `man --out`: the directory, and the files' names.
+    Pages(&'a Path, &'a [String]),
     /// Of `clean --logs`.
     Emptied(&'a Emptied),
     /// Of `restart`.
@@ -118,6 +137,13 @@ impl Report {
     pub fn help(&self, text: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();
         out.write_all(text.as_bytes())?;
+        out.flush()
+    }
+
+    /// Writes to standard output at once.
+    pub fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes)?;
         out.flush()
     }
 

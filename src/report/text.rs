@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Shown;
 use super::style::Style;
-use crate::cluster::{Role, SLOT_COUNT, slot_text};
+use crate::cluster::{Role, SLOT_COUNT, slot_text, strip_text};
 use crate::error::{Error, NodeProblem};
 use crate::ops::{
     Answer, Cleaned, Listed, NodeAnswer, Planned, ProcessState, State, StopResult, Stopped, WaitFor,
@@ -20,14 +20,21 @@ pub(super) fn answer(shown: &Shown, style: Style, program: &str) -> String {
         Shown::Started(answer) => started(&mut out, answer),
         Shown::Formed(answer) => formed(&mut out, answer, style),
         Shown::Planned(planned) => dry_run(&mut out, planned),
-        Shown::Status(answer) => status(&mut out, answer, style),
+        Shown::Status(answer, width) => status(&mut out, answer, *width, style),
         Shown::List(clusters) => list(&mut out, clusters, style),
+        Shown::Called(called, words) => out = super::reply::called(called, words, style),
+        Shown::Env(_, text) => out.push_str(text),
         Shown::Stopped(stopped) => stop(&mut out, stopped),
         Shown::Cleaned(cleaned) => clean(&mut out, cleaned),
         Shown::Server(answer) => super::servers::text(&mut out, answer, style),
         Shown::Checked(findings) => checked(&mut out, findings, style, program),
         Shown::Settings(overview, origins) => {
             out = super::settings::overview(overview, *origins, style);
+        }
+        Shown::Completions(_, text) | Shown::Page(_, text) => out.push_str(text),
+        Shown::Pages(dir, names) => {
+            let count = counted(names.len(), "page", "pages");
+            push(&mut out, &format!("Wrote {count} to {}", dir.display()));
         }
         Shown::Emptied(emptied) => super::logs::emptied(&mut out, emptied),
         Shown::Restarted(restarted) => push(
@@ -252,7 +259,7 @@ fn layout_lines(out: &mut String, layout: &Layout, names: &[String]) {
     }
 }
 
-fn status(out: &mut String, answer: &Answer, style: Style) {
+fn status(out: &mut String, answer: &Answer, width: usize, style: Style) {
     push(
         out,
         &format!(
@@ -290,10 +297,53 @@ fn status(out: &mut String, answer: &Answer, style: Style) {
             _ => text.to_owned(),
         }
     });
+    slots(out, answer, width, style);
     for problem in &answer.problems {
         push(
             out,
             &format!("{} {} {}", style.bad("!"), problem.node, problem.message),
+        );
+    }
+}
+
+/// A picture of the slots, one line a shard.
+fn slots(out: &mut String, answer: &Answer, width: usize, style: Style) {
+    let ascii = !super::speaks_utf8();
+    let serves = |number: usize| {
+        let mut nodes = answer.nodes.iter();
+        nodes.any(|node| node.shard == Some(number) && !node.slots.is_empty())
+    };
+    let lines: Vec<_> = (1..)
+        .zip(&answer.shards)
+        .map(|(number, slots)| {
+            let count: usize = slots.iter().map(|range| usize::from(range.len())).sum();
+            (
+                format!("shard {number}"),
+                slots,
+                count.to_string(),
+                serves(number),
+            )
+        })
+        .collect();
+    let names = lines.iter().map(|(name, ..)| name.len()).max().unwrap_or(0);
+    let counts = lines
+        .iter()
+        .map(|(_, _, count, _)| count.len())
+        .max()
+        .unwrap_or(0);
+    let beside = 2 + names + 2 + 2 + counts + " slots".len();
+    // Too narrow a picture says nothing.
+    let width = width.saturating_sub(beside).max(16);
+    for (name, slots, count, serves) in lines {
+        let picture = strip_text(slots, width, ascii);
+        let line = format!("  {name:<names$}  {picture}  {count:>counts$} slots");
+        push(
+            out,
+            &if serves {
+                line
+            } else {
+                style.bad(&format!("{line}, no primary"))
+            },
         );
     }
 }

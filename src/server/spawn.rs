@@ -29,7 +29,7 @@ pub(super) fn environment() -> impl Iterator<Item = (&'static str, OsString)> {
 
 /// A server that we spawned and have not let go.
 ///
-/// It leads its own process group, so that Ctrl-C in our terminal reaches only us, and it is not
+/// It is not in our process group, so that Ctrl-C in our terminal reaches only us, and it is not
 /// ended when this is dropped: it is meant to stay.
 #[derive(Debug)]
 pub struct Child {
@@ -37,12 +37,14 @@ pub struct Child {
     process: Process,
 }
 
-/// Runs `binary redis.conf --daemonize no --name value…` in `dir`, with its output going to `log`.
+/// Runs `binary redis.conf --daemonize no --name value…` in `dir`, with its output going to `log`,
+/// in the process group `group`, else in one of its own.
 pub fn spawn(
     binary: &Path,
     dir: &Path,
     log: &File,
     values: &[(&str, String)],
+    group: Option<u32>,
 ) -> io::Result<Child> {
     let arguments = values
         .iter()
@@ -58,7 +60,11 @@ pub fn spawn(
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log.try_clone()?)
-        .process_group(0)
+        .process_group(
+            group
+                .and_then(|group| i32::try_from(group).ok())
+                .unwrap_or(0),
+        )
         .spawn()?;
     let process = Process::of_child(child.id())?;
     Ok(Child { child, process })

@@ -52,6 +52,35 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
     Some(std::path::absolute(&path).unwrap_or(path))
 }
 
+/// Why a command cannot be run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoCommand {
+    /// There is no such program.
+    Missing,
+    /// There is one, and it cannot be executed, for this reason.
+    NotExecutable(&'static str),
+}
+
+/// Looks for the program `name` as a shell does, by path or on `PATH`, and whether it is executable.
+pub fn look_for_command(name: &OsStr) -> Result<(), NoCommand> {
+    if which::which(name).is_ok() {
+        return Ok(());
+    }
+    let is_path = name.as_encoded_bytes().contains(&b'/');
+    let places = if is_path {
+        vec![PathBuf::from(name)]
+    } else {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let dirs = std::env::split_paths(&path);
+        dirs.map(|dir| dir.join(name)).collect()
+    };
+    match places.iter().find_map(|place| place.metadata().ok()) {
+        Some(found) if found.is_dir() && is_path => Err(NoCommand::NotExecutable("a directory")),
+        Some(found) if !found.is_dir() => Err(NoCommand::NotExecutable("not executable")),
+        _ => Err(NoCommand::Missing),
+    }
+}
+
 /// A program to be run.
 #[derive(Clone, Debug)]
 pub struct Tool {

@@ -9,8 +9,10 @@ pub mod dir;
 pub mod limits;
 pub mod mounts;
 pub mod process;
+pub mod signals;
 pub mod sockets;
 pub mod surroundings;
+pub mod terminal;
 
 use std::io;
 use std::os::fd::AsFd;
@@ -24,32 +26,52 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use nix::unistd::{Gid, Group, Uid, User};
 
 /// Makes everything that this process and its children create private: directories 0700, files 0600.
-pub fn private_umask() {
-    umask(Mode::from_bits_truncate(0o077));
+/// Returns the umask that we were started with.
+pub fn private_umask() -> u32 {
+    umask(Mode::from_bits_truncate(0o077)).bits()
+}
+
+/// Does `work`, a spawn of a program of the user's, with what we were started with and changed: the
+/// umask `mask`, and the open files `descriptors`.
+pub fn as_we_were_started<T>(mask: u32, descriptors: &[RawFd], work: impl FnOnce() -> T) -> T {
+    let ours = umask(Mode::from_bits_truncate(mask));
+    let set = |flags| {
+        let numbers = descriptors.iter();
+        numbers.for_each(|number| set_descriptor_flags(*number, flags));
+    };
+    set(FdFlag::empty());
+    let done = work();
+    set(FdFlag::FD_CLOEXEC);
+    umask(ours);
+    done
 }
 
 /// Keeps what files were open when we started to ourselves: a server that lives on with a pipe or a
-/// lock of whoever called us would hold it open for as long.
-pub fn keep_descriptors_to_ourselves() {
+/// lock of whoever called us would hold it open for as long. Returns their numbers.
+pub fn keep_descriptors_to_ourselves() -> Vec<RawFd> {
     let Ok(entries) = std::fs::read_dir("/proc/self/fd") else {
-        return;
+        return Vec::new();
     };
-    let numbers: Vec<i32> = entries
+    let mut numbers: Vec<RawFd> = entries
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .filter(|number| *number > 2)
         .collect();
-    numbers.into_iter().for_each(close_in_children);
+    // The directory that was read is not among what we were given.
+    numbers.retain(|number| std::fs::read_link(format!("/proc/self/fd/{number}")).is_ok());
+    let set = |number: &RawFd| set_descriptor_flags(*number, FdFlag::FD_CLOEXEC);
+    numbers.iter().for_each(set);
+    numbers
 }
 
 #[expect(
     unsafe_code,
     reason = "the number of a descriptor that was inherited has no safe owner"
 )]
-fn close_in_children(number: RawFd) {
+fn set_descriptor_flags(number: RawFd, flags: FdFlag) {
     // SAFETY: the descriptor is only borrowed for the call; one that is closed by now gives EBADF.
     let fd = unsafe { BorrowedFd::borrow_raw(number) };
-    nix::fcntl::fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).ok();
+    nix::fcntl::fcntl(fd, FcntlArg::F_SETFD(flags)).ok();
 }
 
 /// Twenty random bytes: a node id.
@@ -101,6 +123,19 @@ fn is_own_group(gid: u32) -> bool {
         return false;
     };
     group.name == user.name && group.mem.iter().all(|member| *member == user.name)
+}
+
+/// Seconds that the clock on the wall is ahead of UTC; `None` if that cannot be found out, as where
+/// other threads run by now.
+pub fn ahead_of_utc() -> Option<i32> {
+    let offset = time::UtcOffset::current_local_offset().ok()?;
+    Some(offset.whole_seconds())
+}
+
+/// Stops this process as Ctrl-Z does, until somebody wakes it up again.
+pub fn stop_ourselves() {
+    // To the whole group, as the terminal would: a shell waits for all of a pipeline.
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(0), Signal::SIGTSTP).ok();
 }
 
 /// Whether `out` is a pipe or a socket that nobody reads any more.

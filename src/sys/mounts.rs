@@ -4,6 +4,9 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
+use nix::sys::statvfs::{Statvfs, statvfs};
+use nix::unistd::{AccessFlags, access};
+
 use super::limits::Kernel;
 
 /// A line of `/proc/self/mountinfo`.
@@ -64,6 +67,23 @@ pub fn file_system(path: &Path) -> Option<String> {
         .filter(|mount| path.starts_with(&mount.point))
         .max_by_key(|mount| mount.point.components().count())
         .map(|mount| mount.kind)
+}
+
+/// A directory in memory with at least `room` bytes free that everybody may make files in; `None`
+/// if there is none. Containers have a `/dev/shm` of 64 MiB by default.
+pub fn memory_dir(room: u64) -> Option<PathBuf> {
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let places = [Some(PathBuf::from("/dev/shm")), runtime];
+    places.into_iter().flatten().find(|dir| {
+        let is_memory = || file_system(dir).as_deref() == Some("tmpfs");
+        let has_room = || {
+            let stat = statvfs(dir).ok();
+            let free = |stat: Statvfs| stat.blocks_available().saturating_mul(stat.fragment_size());
+            stat.map(free).is_some_and(|free| free >= room)
+        };
+        let writes = AccessFlags::W_OK | AccessFlags::X_OK;
+        dir.is_absolute() && is_memory() && has_room() && access(dir, writes).is_ok()
+    })
 }
 
 #[cfg(test)]

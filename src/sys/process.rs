@@ -13,12 +13,14 @@ use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
+use rustix::process::{PidfdFlags, WaitOptions, pidfd_open, pidfd_send_signal, waitpid};
 use serde::{Deserialize, Serialize};
 
 use super::dir::FileId;
@@ -196,6 +198,11 @@ impl Process {
         self.signal(Signal::SIGKILL)
     }
 
+    /// Passes on a signal that reached us.
+    pub fn pass_on(&self, number: i32) -> io::Result<()> {
+        self.signal(Signal::try_from(number)?)
+    }
+
     /// Signals it; that it has ended meanwhile is no error.
     fn signal(&self, signal: Signal) -> io::Result<()> {
         let result = if let Some(pidfd) = &self.pidfd {
@@ -226,6 +233,13 @@ impl Process {
         })
     }
 
+    /// How it ended, if it has and is a child of ours that nobody has waited for. Reaps it.
+    pub fn reap(&self) -> Option<ExitStatus> {
+        let pid = rustix::process::Pid::from_raw(self.pid)?;
+        let ended = waitpid(Some(pid), WaitOptions::NOHANG).ok()??;
+        Some(ExitStatus::from_raw(ended.1.as_raw()))
+    }
+
     /// Whether it is stopped (SIGSTOP, or a debugger): it will not answer.
     pub fn is_stopped(&self) -> bool {
         Stat::read(self.pid).is_ok_and(|stat| matches!(stat.state, 'T' | 't'))
@@ -238,6 +252,19 @@ pub fn end_group(leader: u32) {
     if let Some(leader) = i32::try_from(leader).ok().filter(|leader| *leader > 1) {
         killpg(Pid::from_raw(leader), Signal::SIGKILL).ok();
     }
+}
+
+/// Waits until every child of ours in the process group `leader` has ended, and reaps it. Only for
+/// groups that are being ended, and whose processes nobody else waits for.
+pub fn reap_group(leader: u32) {
+    let Some(leader) = i32::try_from(leader).ok().filter(|leader| *leader > 1) else {
+        return;
+    };
+    // Until there is none: ECHILD.
+    while matches!(
+        nix::sys::wait::waitpid(Pid::from_raw(-leader), None),
+        Ok(_) | Err(nix::errno::Errno::EINTR)
+    ) {}
 }
 
 /// The clock that start times are measured by, in ticks since boot.

@@ -1,0 +1,140 @@
+//! `run`: a command of the user's with a cluster of its own.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::RawFd;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{ExitStatus, Stdio};
+
+use super::env::{Variable, environment, secrets};
+use super::temporary::Temporary;
+use crate::cluster::printable;
+use crate::error::{Error, Result};
+use crate::server::{NoCommand, look_for_command};
+use crate::sys;
+use crate::sys::process::Process;
+use crate::sys::signals::Signals;
+
+/// A command of the user's.
+#[derive(Clone, Debug)]
+pub struct Command {
+    /// Its name and its arguments; at least one word.
+    words: Vec<OsString>,
+    /// The umask that it gets.
+    umask: u32,
+    /// Open files that it gets beside the standard ones.
+    descriptors: Vec<RawFd>,
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunEnd {
+    /// Its exit code, or 128 and the number of the signal that ended it.
+    pub code: u8,
+}
+
+impl Command {
+    /// The command `words`, with the umask and the open files that we were started with. Refuses
+    /// what is no program.
+    pub fn new(words: &[OsString], umask: u32, descriptors: &[RawFd]) -> Result<Self> {
+        let command = Self {
+            words: words.to_vec(),
+            umask,
+            descriptors: descriptors.to_vec(),
+        };
+        let Some(program) = words.first() else {
+            return Err(Error::usage(
+                "there is no command to run",
+                "name one behind --: {rcluster} run -- CMD",
+            ));
+        };
+        look_for_command(program).map_err(|why| match why {
+            NoCommand::Missing => command.cannot_be_run(None),
+            NoCommand::NotExecutable(why) => command.cannot_be_run(Some(format!("it is {why}"))),
+        })?;
+        Ok(command)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> String {
+        let name = self.words.first().map(|name| name.to_string_lossy());
+        printable(&name.unwrap_or_default(), 80)
+    }
+
+    fn cannot_be_run(&self, why: Option<String>) -> Error {
+        let name = self.name();
+        Error::NoCommand { name, why }
+    }
+
+    fn spawn(&self, variables: &[Variable]) -> Result<tokio::process::Child> {
+        let (program, arguments) = self.words.split_first().ok_or(Error::NoCommand {
+            name: String::new(),
+            why: None,
+        })?;
+        let mut command = tokio::process::Command::new(program);
+        command
+            .args(arguments)
+            .envs(
+                variables
+                    .iter()
+                    .map(|variable| (variable.name, variable.expose())),
+            )
+            .stdin(Stdio::inherit())
+            .stdout(Stdio::inherit())
+            .stderr(Stdio::inherit());
+        // In our process group, so that it owns the terminal as we do.
+        let spawned = sys::as_we_were_started(self.umask, &self.descriptors, || command.spawn());
+        spawned.map_err(|error| match error.kind() {
+            // Its interpreter may be missing where it is not.
+            io::ErrorKind::NotFound if look_for_command(program).is_err() => {
+                self.cannot_be_run(None)
+            }
+            _ => self.cannot_be_run(Some(error.to_string())),
+        })
+    }
+}
+
+/// Runs `command` with `cluster` in its environment to its end. Signals that reach us are passed on
+/// to it, but for those that it gets from the terminal as we do.
+pub async fn run(
+    command: &Command,
+    variables: &[Variable],
+    signals: &mut Signals,
+) -> Result<RunEnd> {
+    let failed = |source| Error::Io {
+        what: format!("wait for {}", command.name()),
+        source,
+    };
+    let mut child = command.spawn(variables)?;
+    let process = child.id().map(Process::of_child);
+    let process = process.transpose().map_err(failed)?;
+    let status = loop {
+        tokio::select! {
+            ended = child.wait() => break ended.map_err(failed)?,
+            caught = signals.next() => {
+                if let Some(process) = process.as_ref().filter(|_| !caught.to_group) {
+                    process.pass_on(caught.number).map_err(failed)?;
+                }
+            }
+        }
+    };
+    Ok(RunEnd { code: code(status) })
+}
+
+/// As a shell tells it.
+fn code(status: ExitStatus) -> u8 {
+    let code = match (status.code(), status.signal()) {
+        (Some(code), _) => code,
+        (None, Some(signal)) => 128 + signal,
+        (None, None) => 255,
+    };
+    u8::try_from(code).unwrap_or(255)
+}
+
+impl Temporary {
+    /// What a command finds in its environment: what `env --with-secrets` shows.
+    pub fn variables(&self) -> Result<Vec<Variable>> {
+        let secrets = secrets(self.context(), &self.answer)?;
+        environment(&self.answer, self.context().home.path(), Some(&secrets))
+    }
+}

@@ -1,0 +1,214 @@
+//! A cluster that lasts no longer than we do: in a home of its own that nobody else knows, on ports
+//! that nobody else has, and gone when we are, whatever ends us.
+
+use std::env;
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::answer::Answer;
+use super::clean::{Cleaned, down};
+use super::context::Context;
+use super::fleet::{Fleet, Life};
+use super::limits::room_for;
+use super::programs::Programs;
+use super::up::up_with;
+use super::wish::StartWish;
+use crate::error::{Error, Result};
+use crate::plan::PortChoice;
+use crate::server::Lifeline;
+use crate::store::Home;
+use crate::sys::mounts::memory_dir;
+
+/// What a memory-backed directory must have free: logs, `nodes.conf` and a first copy to a replica
+/// are small, and tests may write more.
+const ROOM: u64 = 128 << 20;
+
+/// How long the nodes may take to end by themselves: nothing that they hold is kept.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// What a temporary cluster is made of.
+#[derive(Clone, Debug, Default)]
+pub struct TemporaryWish {
+    /// Its shape. Unless it says otherwise, ports are `auto` and nothing is persisted.
+    pub start: StartWish,
+    /// Where its home is made, instead of in memory, else among temporary files.
+    pub parent: Option<PathBuf>,
+    /// The `rcluster` program, if there is one: should we be killed, it ends what others have
+    /// started again in our cluster.
+    pub program: Option<PathBuf>,
+}
+
+/// A ready cluster with a home of its own. Dropped, it is gone.
+#[derive(Debug)]
+pub struct Temporary {
+    /// How it was when it was ready.
+    pub answer: Answer,
+    place: Place,
+}
+
+/// What is there before the cluster is, and after it.
+#[derive(Debug)]
+struct Place {
+    context: Context,
+    lifeline: Option<Lifeline>,
+    home: Option<TempDir>,
+}
+
+impl Temporary {
+    /// Has a new cluster, ready. Servers are looked for as `context` says, and nothing else of its
+    /// home is touched.
+    pub async fn start(context: &Context, wish: &TemporaryWish) -> Result<Self> {
+        let start = StartWish {
+            port: wish.start.port.or(Some(PortChoice::Auto)),
+            ephemeral: wish.start.ephemeral.or(Some(true)),
+            // What is made is removed in any case, with its home.
+            retain: true,
+            ..wish.start.clone()
+        };
+        start.check()?;
+        let found = Programs::find(context, &start).await;
+        let mut place = Place::new(context, wish)?;
+        let programs = room_for(&place.context, &start, found)?;
+        place.hold(wish.program.as_deref())?;
+        let answer = up_with(&place.context, &start, programs).await?;
+        Ok(Self { answer, place })
+    }
+
+    /// The cluster's own context: its home, and the deadline of its start.
+    pub fn context(&self) -> &Context {
+        &self.place.context
+    }
+
+    /// Ends the nodes, in their own time if it is short, and removes all that was made.
+    pub async fn end(mut self) -> Result<Cleaned> {
+        let context = Context {
+            verb: "down",
+            began: Instant::now(),
+            ..self.place.context.clone()
+        };
+        let cleaned = down(&context, Some(GRACE)).await;
+        self.place.remove()?;
+        cleaned
+    }
+}
+
+impl fmt::Display for Temporary {
+    /// `3 primaries and 3 replicas of redis 7.0.15 at 127.0.0.1:30001-30006`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let answer = &self.answer;
+        let primaries = answer.primaries;
+        let replicas = answer.nodes.len() - primaries.min(answer.nodes.len());
+        let plural = |count: usize| if count == 1 { "" } else { "s" };
+        write!(
+            f,
+            "{primaries} primar{}",
+            if primaries == 1 { "y" } else { "ies" }
+        )?;
+        if replicas > 0 {
+            write!(f, " and {replicas} replica{}", plural(replicas))?;
+        }
+        write!(f, " of {} {}", answer.server.kind, answer.server.version)?;
+        if let (Some(first), Some(last)) = (answer.nodes.first(), answer.nodes.last()) {
+            write!(f, " at {}", first.addr)?;
+            if last.index > first.index {
+                write!(f, "-{}", last.addr.port)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Place {
+    fn new(context: &Context, wish: &TemporaryWish) -> Result<Self> {
+        let parent = match &wish.parent {
+            Some(parent) => parent.clone(),
+            None => memory_dir(ROOM).unwrap_or_else(env::temp_dir),
+        };
+        let home = tempfile::Builder::new()
+            .prefix("rcluster-")
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir_in(&parent)
+            .map_err(Error::io("make a temporary directory in", &parent))?;
+        let path = home.path().canonicalize();
+        let path = path.map_err(Error::io("find", home.path()))?;
+        context
+            .events
+            .detail(format!("the cluster lives in {}", path.display()));
+        Ok(Self {
+            context: Context {
+                home: Home::new(path),
+                ..context.clone()
+            },
+            lifeline: None,
+            home: Some(home),
+        })
+    }
+
+    /// Has the servers that are spawned from now on end with us.
+    fn hold(&mut self, program: Option<&Path>) -> Result<()> {
+        let home = self.context.home.path();
+        let words = |program: &Path| -> Vec<OsString> {
+            vec![
+                program.into(),
+                "--config=none".into(),
+                "--home".into(),
+                home.into(),
+                "--name".into(),
+                self.context.name.as_str().into(),
+                "down".into(),
+                "--yes".into(),
+                "--grace=0s".into(),
+            ]
+        };
+        let last = program.map(words).unwrap_or_default();
+        let lifeline = Lifeline::new(home, &last).map_err(|source| Error::Io {
+            what: "run /bin/sh".into(),
+            source,
+        })?;
+        self.context.group = Some(lifeline.group());
+        self.lifeline = Some(lifeline);
+        Ok(())
+    }
+
+    /// Ends at once what still runs, and deletes the home.
+    fn remove(&mut self) -> Result<()> {
+        self.kill_others();
+        if let Some(lifeline) = self.lifeline.take() {
+            lifeline.cut();
+        }
+        let Some(home) = self.home.take() else {
+            return Ok(());
+        };
+        let path = home.path().to_owned();
+        home.close().map_err(Error::io("remove", &path))
+    }
+
+    /// Ends the nodes that others have started again, outside of our group.
+    fn kill_others(&self) {
+        let Ok(Some(cluster)) = self.context.home.cluster(&self.context.name) else {
+            return;
+        };
+        let fleet = match cluster.manifest() {
+            Ok(Some(manifest)) => Fleet::observe(&cluster, &manifest),
+            _ => return,
+        };
+        for node in fleet.into_iter().flat_map(|fleet| fleet.nodes) {
+            if let Life::Process(process) = node.life {
+                // One that cannot be ended is none of ours any more.
+                process.kill().ok();
+            }
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.remove().ok();
+    }
+}
