@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use super::Call;
 use crate::cli::{AuthClients, PASSWORD_VARIABLE, StartArgs, TlsPorts};
 use crate::error::{Error, Result};
-use crate::ops::{self, StartWish, TlsWish};
+use crate::ops::{self, Forgetting, StartWish, TlsWish};
 use crate::plan::{
     Announce, Certificates, ClientCertificates, Directive, NodeSetting, Selector, check_password,
     load_module, parse_conf, parse_set, parse_set_for,
@@ -83,7 +83,7 @@ pub(super) fn wish(args: &StartArgs) -> Result<StartWish> {
         }),
         certificates: certificates(args)?,
         yes: args.yes,
-        wipe: false,
+        forgetting: Forgetting::default(),
         retain: args.retain,
     })
 }

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::context::Context;
 use super::logs::chosen;
@@ -219,7 +219,7 @@ fn words(secrets: &Secrets) -> Vec<String> {
         .into_iter()
         .flatten()
         .map(|password| password.expose_secret().to_owned());
-    let acl = secrets.acl.as_ref().map(|acl| acl.expose_secret());
+    let acl = secrets.acl.as_ref().map(SecretString::expose_secret);
     let rules = acl.unwrap_or_default().split_whitespace();
     let in_rules = rules.filter_map(|rule| rule.strip_prefix(['>', '<', '#', '!']));
     let mut words: Vec<String> = passwords

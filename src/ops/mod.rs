@@ -73,4 +73,4 @@ pub use trouble::{Trouble, TroubleKind, Troubles, troubles};
 pub use up::up;
 pub use wait_for::{WaitFor, wait_for};
 pub use watch::{News, Watch};
-pub use wish::{DEFAULT_PORT, StartWish, TlsWish};
+pub use wish::{DEFAULT_PORT, Forgetting, StartWish, TlsWish};

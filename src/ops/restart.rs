@@ -12,7 +12,7 @@ use super::context::Context;
 use super::fleet::{Fleet, Life};
 use super::start::{interrupted_forming, start_existing, usable_manifest};
 use super::stop::{GRACE, end_all};
-use super::wish::StartWish;
+use super::wish::{Forgetting, StartWish};
 use crate::cluster::{NodeId, Role};
 use crate::error::{Error, NodeProblem, Result};
 use crate::event::Event;
@@ -74,14 +74,14 @@ pub async fn restart(context: &Context, wish: &RestartWish) -> Result<Restarted>
         targets => seen.find(targets)?,
     };
     if interrupted_forming(&cluster, &manifest)?.is_some() {
-        let answer = work.start(false).await?;
+        let answer = work.start(Forgetting::Refused).await?;
         return Ok(work.restarted(answer, chosen));
     }
     let mut fleet = Fleet::open(context, &cluster, &manifest)?;
     fleet.refuse_elsewhere()?;
     let dead = fleet.numbers(|node| !node.runs());
     if dead.len() == fleet.nodes.len() {
-        let answer = work.start(false).await?;
+        let answer = work.start(Forgetting::Refused).await?;
         return Ok(work.restarted(answer, dead));
     }
     fleet.limit = fleet.limit.min(HANGS);
@@ -98,18 +98,21 @@ pub async fn restart(context: &Context, wish: &RestartWish) -> Result<Restarted>
         work.check(&manifest, &silent).await?;
     }
     drop(fleet);
-    work.done.extend(work.names(&manifest, &dead, &chosen));
+    let started = dead.iter().filter(|number| chosen.contains(number));
+    let started = started.filter_map(|number| manifest.nodes.get(*number));
+    work.done
+        .extend(started.map(|entry| entry.addr.to_string()));
     for number in silent {
         work.end(&manifest, number).await?;
         work.wait_for_heir(&manifest, number).await?;
     }
-    let mut answer = work.start(wish.yes).await?;
+    let mut answer = work.start(work.forgetting()).await?;
     if !dead.is_empty() {
         work.check(&manifest, &answering).await?;
     }
     let is_formed = cluster.manifest()?.is_some_and(|manifest| manifest.formed);
     if is_formed {
-        let replicas_first = work.in_order(&answer, &answering);
+        let replicas_first = in_order(&answer, &answering);
         for number in replicas_first {
             answer = work.one(number).await?;
         }
@@ -118,7 +121,7 @@ pub async fn restart(context: &Context, wish: &RestartWish) -> Result<Restarted>
         for &number in &answering {
             work.end(&manifest, number).await?;
         }
-        answer = work.start(false).await?;
+        answer = work.start(Forgetting::Refused).await?;
     }
     Ok(work.restarted(answer, Vec::new()))
 }
@@ -157,10 +160,12 @@ impl Restart<'_> {
         }
     }
 
-    fn names(&self, manifest: &Manifest, dead: &[usize], chosen: &[usize]) -> Vec<String> {
-        let both = dead.iter().filter(|number| chosen.contains(number));
-        let entries = both.filter_map(|number| manifest.nodes.get(*number));
-        entries.map(|entry| entry.addr.to_string()).collect()
+    fn forgetting(&self) -> Forgetting {
+        if self.wish.yes {
+            Forgetting::Allowed
+        } else {
+            Forgetting::Refused
+        }
     }
 
     /// The context of one step: with a deadline of its own, unless one was given for all.
@@ -172,12 +177,11 @@ impl Restart<'_> {
         step
     }
 
-    /// Starts what does not run, and waits until the cluster is ready. `wipe`: even if that empties
-    /// replicas.
-    async fn start(&self, wipe: bool) -> Result<Answer> {
+    /// Starts what does not run, and waits until the cluster is ready.
+    async fn start(&self, forgetting: Forgetting) -> Result<Answer> {
         let manifest = self.manifest()?;
         let wish = StartWish {
-            wipe,
+            forgetting,
             ..StartWish::default()
         };
         start_existing(&self.step(), self.cluster, manifest, &wish).await
@@ -293,20 +297,6 @@ impl Restart<'_> {
         })
     }
 
-    /// Replicas before primaries, by what they are now.
-    fn in_order(&self, answer: &Answer, numbers: &[usize]) -> Vec<usize> {
-        let is_replica = |number: &usize| {
-            let role = answer
-                .nodes
-                .get(*number)
-                .and_then(|node| node.role.as_ref());
-            matches!(role, Some(Role::Replica { .. }))
-        };
-        let (replicas, primaries): (Vec<usize>, Vec<usize>) =
-            numbers.iter().copied().partition(is_replica);
-        [replicas, primaries].concat()
-    }
-
     /// Restarts a node of a ready cluster.
     async fn one(&mut self, number: usize) -> Result<Answer> {
         let manifest = self.manifest()?;
@@ -324,7 +314,7 @@ impl Restart<'_> {
         }
         drop(fleet);
         self.end(&manifest, number).await?;
-        self.start(self.wish.yes).await
+        self.start(self.forgetting()).await
     }
 
     /// Makes node `heir` the primary in the place of `number`, and waits until every node sees it.
@@ -420,6 +410,20 @@ impl Restart<'_> {
             patience.pause(LOOK, || problems).await?;
         }
     }
+}
+
+/// Replicas before primaries, by what they are now.
+fn in_order(answer: &Answer, numbers: &[usize]) -> Vec<usize> {
+    let is_replica = |number: &usize| {
+        let role = answer
+            .nodes
+            .get(*number)
+            .and_then(|node| node.role.as_ref());
+        matches!(role, Some(Role::Replica { .. }))
+    };
+    let (replicas, primaries): (Vec<usize>, Vec<usize>) =
+        numbers.iter().copied().partition(is_replica);
+    [replicas, primaries].concat()
 }
 
 /// Whether a node keeps its data over a restart: what it writes now is what it will read.

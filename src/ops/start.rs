@@ -17,7 +17,7 @@ use super::resume::resume_forming;
 use super::security::check_certificates;
 use super::settle::{Pace, put_back, settle};
 use super::stop::{GRACE, stop_locked};
-use super::wish::StartWish;
+use super::wish::{Forgetting, StartWish};
 use crate::cluster::{Role, SLOT_COUNT, parse_nodes, with_shard_ids};
 use crate::error::{Error, NodeProblem, Result};
 use crate::plan::View;
@@ -243,7 +243,7 @@ pub(super) async fn bring_up(
             }
         }
         let order = prepare(context, cluster, manifest, &dead, &programs)?;
-        if !wish.wipe {
+        if wish.forgetting == Forgetting::Refused {
             refuse_to_wipe(cluster, manifest, &mut fleet, &dead).await?;
         }
         let mut values = Vec::new();

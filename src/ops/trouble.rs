@@ -224,7 +224,9 @@ impl Story {
         };
         if ends_before {
             let trouble = self.report.take().map(|(trouble, _)| trouble);
-            trouble.into_iter().for_each(|trouble| self.tell(trouble));
+            if let Some(trouble) = trouble {
+                self.tell(trouble);
+            }
             return false;
         }
         let reason = match report {
@@ -244,7 +246,9 @@ impl Story {
         }
         if *report == Report::Crash && text.contains("BUG REPORT END") {
             let trouble = self.report.take().map(|(trouble, _)| trouble);
-            trouble.into_iter().for_each(|trouble| self.tell(trouble));
+            if let Some(trouble) = trouble {
+                self.tell(trouble);
+            }
         }
         true
     }

@@ -16,6 +16,16 @@ use crate::store::Manifest;
 /// The port that node 1 gets if nobody says otherwise: create-cluster's.
 pub const DEFAULT_PORT: u16 = 30001;
 
+/// Whether a primary that persists nothing may be started while replicas have what it forgot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Forgetting {
+    /// They would copy its emptiness: no.
+    #[default]
+    Refused,
+    /// It was confirmed that what they have may be lost.
+    Allowed,
+}
+
 /// What options say about the shape; `None`, or nothing, where they say nothing.
 #[derive(Clone, Debug, Default)]
 pub struct StartWish {
@@ -68,9 +78,8 @@ pub struct StartWish {
     /// `--yes`: older servers, and those of the other kind, may be given the data; an unprotected
     /// cluster may be opened to the network.
     pub yes: bool,
-    /// A primary that persists nothing may be started while replicas have what it forgot, which
-    /// they will forget too.
-    pub wipe: bool,
+    /// Whether replicas may forget what their primary forgot.
+    pub forgetting: Forgetting,
     /// `--retain`: what a failed first start made is kept.
     pub retain: bool,
 }

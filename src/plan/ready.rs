@@ -119,8 +119,8 @@ pub fn missing_to_serve(
     let mut problems = missing(&among, &views);
     for (name, view) in among.names.iter().zip(&views) {
         let Ok(view) = view else { continue };
-        let lines = view.nodes.iter();
-        let primaries = lines.filter(|line| line.role == Role::Primary);
+        let nodes = view.nodes.iter();
+        let primaries = nodes.filter(|line| line.role == Role::Primary);
         let ranges = primaries.flat_map(|line| &line.slots);
         let count: u64 = ranges
             .map(|range| u64::from(range.last() - range.first()) + 1)

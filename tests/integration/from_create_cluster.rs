@@ -16,7 +16,7 @@ fn spans(line: &str) -> impl Iterator<Item = &str> {
     line.split('`').skip(1).step_by(2)
 }
 
-/// The block of the page that begins with "```kind".
+/// The first block of that kind of the page.
 fn block<'a>(page: &'a str, kind: &str) -> &'a str {
     let (_, after) = page.split_once(&format!("```{kind}\n")).expect("a block");
     after.split_once("```").expect("its end").0

@@ -213,7 +213,7 @@ fn what_would_be_lost_needs_a_yes_before_anything_is_touched() {
     sandbox.ok("restart");
     let empty = sandbox.status();
     let first = ports(&before)[0];
-    let key = (0..)
+    let key = (0..1000)
         .map(|number| format!("key:{number}"))
         .find(|key| ask(first, &["SET", key, "x"]).is_some_and(|reply| reply == "+OK\r\n"))
         .expect("a key of its slots");
