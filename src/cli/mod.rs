@@ -8,10 +8,12 @@ mod line;
 mod logs;
 mod pages;
 mod parsed;
+mod restart;
 mod run;
 mod server;
 mod talk;
 mod up;
+mod wait;
 mod watch;
 
 use std::ffi::OsString;
@@ -32,10 +34,12 @@ pub use parsed::Parsed;
 
 use crate::plan::PortChoice;
 use crate::store::ClusterName;
+pub use restart::RestartArgs;
 pub use run::RunArgs;
 pub use server::{InstallArgs, RemoveArgs, ServerVerb, UseArgs};
 pub use talk::{CallArgs, CliArgs};
 pub use up::{RestartPolicy, UpArgs};
+pub use wait::{Goal, WaitArgs};
 pub use watch::WatchArgs;
 
 /// A real Redis or Valkey Cluster in a fraction of a second, and one tool for all that happens to it afterwards
@@ -143,12 +147,16 @@ pub enum Verb {
     /// End every node, and wait until all are gone
     #[command(after_help = help::STOP)]
     Stop(StopArgs),
+    /// Restart nodes one after the other, keeping data and service
+    Restart(RestartArgs),
     /// Delete the data of a stopped cluster
     #[command(after_help = help::CLEAN)]
     Clean(CleanArgs),
     /// Stop a cluster and delete its data
     #[command(after_help = help::DOWN)]
     Down(DownArgs),
+    /// Wait until a cluster is ready, serves, or has stopped
+    Wait(WaitArgs),
     /// Show what the nodes' logs say, in the order of time
     Logs(LogsArgs),
     /// Get a server without a package manager, and choose the one that runs
@@ -355,6 +363,9 @@ pub struct StopArgs {
 /// Arguments of `clean`.
 #[derive(Args, Clone, Debug)]
 pub struct CleanArgs {
+    /// Only empty the servers' logs: also while they run, and without a question
+    #[arg(long)]
+    pub logs: bool,
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,

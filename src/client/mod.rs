@@ -361,6 +361,29 @@ impl Connection {
         self.one(words("CLUSTER FAILOVER TAKEOVER")).await.map(drop)
     }
 
+    /// `CLUSTER FAILOVER`, sent to a replica: its primary stops taking writes, it catches up, and an
+    /// election makes it the primary. Nothing that was acknowledged is lost.
+    pub async fn fail_over(&self) -> Result<(), Fault> {
+        self.one(words("CLUSTER FAILOVER")).await.map(drop)
+    }
+
+    /// What the node writes to disk as it runs now, whatever its `redis.conf` says: its
+    /// `appendonly`, and its `save`.
+    pub async fn persistence(&self) -> Result<(String, String), Fault> {
+        let value = |reply: Result<Reply, Fault>| -> Result<String, Fault> {
+            Ok(match reply? {
+                Reply::List(items) => match items.into_iter().nth(1) {
+                    Some(Reply::Text(value)) => value,
+                    _ => String::new(),
+                },
+                _ => String::new(),
+            })
+        };
+        let appendonly = value(self.one(words("CONFIG GET appendonly")).await)?;
+        let save = value(self.one(words("CONFIG GET save")).await)?;
+        Ok((appendonly, save))
+    }
+
     /// `CLUSTER FORGET` of each of `ids`; that one is not known is no error.
     pub async fn forget(&self, ids: &[NodeId]) -> Result<(), Fault> {
         let forget = |id: &NodeId| {

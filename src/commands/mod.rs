@@ -13,6 +13,7 @@ mod env;
 mod list;
 mod logs;
 mod man;
+mod restart;
 mod run;
 mod server;
 mod start;
@@ -21,6 +22,7 @@ mod stop;
 mod talk;
 mod up;
 mod version;
+mod wait;
 mod watch;
 
 use std::env::var_os;
@@ -176,6 +178,7 @@ fn run(
         };
         // Asked before signals are caught: whoever presses Ctrl-C at a question means it.
         match &cli.verb {
+            Verb::Clean(args) if args.logs => {}
             Verb::Clean(args) => call.confirm_deletion(args.yes)?,
             Verb::Down(args) => call.confirm_deletion(args.yes)?,
             _ => {}
@@ -298,9 +301,11 @@ async fn dispatch(call: &Call, verb: &Verb) -> Result<ExitCode> {
         Verb::Cli(args) => talk::run(call, args).await,
         Verb::Call(args) => call::run(call, args).await,
         Verb::Stop(args) => stop::run(call, args).await,
-        Verb::Clean(_) => clean::run(call).await,
+        Verb::Clean(args) => clean::run(call, args).await,
         Verb::Down(args) => down::run(call, args).await,
         Verb::Logs(args) => logs::run(call, args).await,
+        Verb::Restart(args) => restart::run(call, args).await,
+        Verb::Wait(args) => wait::run(call, args).await,
         Verb::Server(verb) => server::run(call, verb).await,
         Verb::Doctor(args) => doctor::run(call, args).await,
         Verb::Config(verb) => config::run(call, verb),
@@ -328,6 +333,8 @@ impl Verb {
             Self::Clean(_) => "clean",
             Self::Down(_) => "down",
             Self::Logs(_) => "logs",
+            Self::Restart(_) => "restart",
+            Self::Wait(_) => "wait",
             Self::Server(verb) => verb.name(),
             Self::Doctor(_) => "doctor",
             Self::Config(_) => "config",
@@ -348,6 +355,7 @@ impl Verb {
                 | Self::Logs(_)
                 | Self::Cli(_)
                 | Self::Call(_)
+                | Self::Wait(_)
                 | Self::Server(ServerVerb::List)
                 | Self::Doctor(_)
                 | Self::Config(_)

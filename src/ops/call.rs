@@ -67,7 +67,7 @@ pub async fn call(context: &Context, targets: &[Target], words: &[Vec<u8>]) -> R
     fleet.refuse_elsewhere()?;
     if !fleet.nodes.iter().any(Node::runs) {
         return Err(Error::NotRunning {
-            name: manifest.name.to_string(),
+            name: manifest.name.clone(),
         });
     }
     // Who is a primary is known only by asking.

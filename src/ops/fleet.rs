@@ -360,6 +360,11 @@ impl Fleet {
                 left: String::new(),
             });
         }
+        self.refuse_refusals()
+    }
+
+    /// Fails if a node has refused a command for want of rights.
+    pub(super) fn refuse_refusals(&self) -> Result<()> {
         let refusals = self.nodes.iter().filter_map(|node| {
             let message = node.connection.as_ref()?.refusal()?.to_owned();
             let node = node.addr.to_string();

@@ -160,7 +160,7 @@ pub(super) fn replicas(cluster: &Cluster, manifest: &Manifest) -> Vec<usize> {
 
 /// Tells all nodes to end, the nodes `first` before the others, kills those that have not after
 /// `grace`, and returns when all have ended.
-async fn end_all(
+pub(super) async fn end_all(
     fleet: Fleet,
     first: &[usize],
     grace: Duration,

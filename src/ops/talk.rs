@@ -151,9 +151,8 @@ impl<'a> Talk<'a> {
             database: 0,
             in_transaction: false,
         };
-        let fault = match talk.connect(&visit.answer).await {
-            Ok(_) => return Ok(talk),
-            Err(fault) => fault,
+        let Err(fault) = talk.connect(&visit.answer).await else {
+            return Ok(talk);
         };
         let (node, message) = (visit.node().addr.to_string(), fault.to_string());
         Err(if fault.is_refusal() {
@@ -182,11 +181,18 @@ impl<'a> Talk<'a> {
     /// Sends a command, and follows redirects to where it is answered.
     pub async fn send(&mut self, words: &[Vec<u8>]) -> Heard {
         let mut redirects: Vec<Redirect> = Vec::new();
+        let mut came_from = self.place;
         let answer = loop {
             let asking = redirects.last().is_some_and(|redirect| redirect.ask);
-            let reply = match self.once(words, asking).await {
+            let reply = match self.once(words, asking, !redirects.is_empty()).await {
                 Ok(reply) => reply,
-                Err(why) => break Err(why),
+                Err(why) => {
+                    // Where nobody let us in we are not: the conversation goes on where it was.
+                    if !self.connections.contains_key(&self.place) && redirects.pop().is_some() {
+                        self.place = came_from;
+                    }
+                    break Err(why);
+                }
             };
             let Some(redirect) = reply.error().and_then(Redirect::read) else {
                 break Ok(reply);
@@ -200,7 +206,7 @@ impl<'a> Talk<'a> {
             if redirects.len() == MOST_REDIRECTS {
                 break Ok(reply);
             }
-            self.place = place;
+            came_from = std::mem::replace(&mut self.place, place);
             self.in_transaction = false;
             redirects.push(redirect);
         };
@@ -212,8 +218,13 @@ impl<'a> Talk<'a> {
         Heard { redirects, answer }
     }
 
-    async fn once(&mut self, words: &[Vec<u8>], asking: bool) -> Result<Resp, String> {
-        let (connection, is_new) = self.connection().await?;
+    async fn once(
+        &mut self,
+        words: &[Vec<u8>],
+        asking: bool,
+        is_redirected: bool,
+    ) -> Result<Resp, String> {
+        let (connection, is_new) = self.connection(is_redirected).await?;
         let send = async {
             if is_new && self.database != 0 {
                 let select = [b"SELECT".to_vec(), self.database.to_string().into_bytes()];
@@ -243,15 +254,20 @@ impl<'a> Talk<'a> {
     }
 
     /// The connection to the node that is talked to, and whether it was made just now. If its
-    /// process is gone it is the first living node's.
-    async fn connection(&mut self) -> Result<(Connection, bool), String> {
+    /// process is gone it is the first living node's, unless we were sent to that one.
+    async fn connection(&mut self, is_redirected: bool) -> Result<(Connection, bool), String> {
         if let Some(connection) = self.connections.get(&self.place) {
             return Ok((connection.clone(), false));
         }
         let answer = status(self.context).await;
         let answer = answer.map_err(|error| error.to_string())?;
-        if answer.nodes.get(self.place).map(|node| node.process) != Some(ProcessState::Running) {
+        let process = answer.nodes.get(self.place).map(|node| node.process);
+        let process = process.unwrap_or(ProcessState::Unknown);
+        if process != ProcessState::Running {
             let was = self.at();
+            if is_redirected {
+                return Err(format!("{was}, where the slot is, {}", absence(process)));
+            }
             let first = first_living(&answer).map_err(|error| error.to_string())?;
             self.place = first.index.saturating_sub(1);
             let events = &self.context.events;

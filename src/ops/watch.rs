@@ -104,15 +104,14 @@ impl Watch {
     /// wait is dropped.
     pub async fn next(&mut self) -> Vec<News> {
         if self.gathered.is_empty() {
-            let news = match &mut self.open {
-                Some(open) => tokio::select! {
+            let news = if let Some(open) = &mut self.open {
+                tokio::select! {
                     Some((number, look)) = open.looks.recv() => Some(News::Looked(number, look)),
                     _ = self.check.next() => None,
-                },
-                None => {
-                    self.check.next().await;
-                    None
                 }
+            } else {
+                self.check.next().await;
+                None
             };
             match news {
                 Some(news) => self.gathered.push(news),

@@ -15,8 +15,15 @@ const SCHEMA_VERSION: u32 = 1;
 /// The document of an answer.
 pub(super) fn answer(shown: &Shown, program: &str) -> String {
     document(match shown {
-        Shown::Started(answer) | Shown::Formed(answer) | Shown::Status(answer, _) => {
-            cluster(answer)
+        Shown::Started(answer)
+        | Shown::Formed(answer)
+        | Shown::Status(answer, _)
+        | Shown::Waited(answer, _) => cluster(answer),
+        Shown::Emptied(emptied) => super::logs::emptied_document(emptied),
+        Shown::Restarted(restarted) => {
+            let mut fields = cluster(&restarted.answer);
+            fields["restarted"] = json!(restarted.nodes);
+            fields
         }
         Shown::Planned(planned) => plan(planned),
         Shown::List(clusters) => {

@@ -26,7 +26,8 @@ pub use style::{Style, speaks_utf8};
 
 use crate::error::Error;
 use crate::ops::{
-    Answer, Called, Cleaned, EnvAnswer, Exported, Listed, Planned, ServerAnswer, Stopped, Troubles,
+    Answer, Called, Cleaned, Emptied, EnvAnswer, Exported, Listed, Planned, Restarted,
+    ServerAnswer, Stopped, Troubles, WaitFor,
 };
 use crate::plan::Finding;
 use crate::settings::Overview;
@@ -79,6 +80,12 @@ pub enum Shown<'a> {
     Page(&'a str, &'a str),
     /// Of `man --out`: the directory, and the files' names.
     Pages(&'a Path, &'a [String]),
+    /// Of `clean --logs`.
+    Emptied(&'a Emptied),
+    /// Of `restart`.
+    Restarted(&'a Restarted),
+    /// Of `wait`.
+    Waited(&'a Answer, WaitFor),
     /// Of `logs --export`.
     Exported(&'a Exported),
     /// Of `logs --errors`.

@@ -221,16 +221,8 @@ fn json_of(reply: &Resp) -> Value {
         Resp::Double(number) => json!(number),
         Resp::Bool(is) => json!(is),
         Resp::Big(text) | Resp::Status(text) | Resp::Verbatim(text) => json!(text),
-        Resp::Bulk(bytes) => match std::str::from_utf8(bytes) {
-            Ok(text) => json!(text),
-            Err(_) => {
-                let mut hex = String::new();
-                for byte in bytes {
-                    write!(hex, "{byte:02x}").ok();
-                }
-                json!({ "hex": hex })
-            }
-        },
+        Resp::Bulk(bytes) => std::str::from_utf8(bytes)
+            .map_or_else(|_| json!({ "hex": hex(bytes) }), |text| json!(text)),
         Resp::Error(text) => json!({ "error": text }),
         Resp::Array(items) | Resp::Set(items) | Resp::Push(items) => all(items),
         Resp::Map(pairs) => {
@@ -246,6 +238,14 @@ fn json_of(reply: &Resp) -> Value {
             }
         }
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let mut hex = String::new();
+    for byte in bytes {
+        write!(hex, "{byte:02x}").ok();
+    }
+    hex
 }
 
 #[cfg(test)]

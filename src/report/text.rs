@@ -9,7 +9,7 @@ use super::style::Style;
 use crate::cluster::{Role, SLOT_COUNT, slot_text, strip_text};
 use crate::error::{Error, NodeProblem};
 use crate::ops::{
-    Answer, Cleaned, Listed, NodeAnswer, Planned, ProcessState, State, StopResult, Stopped,
+    Answer, Cleaned, Listed, NodeAnswer, Planned, ProcessState, State, StopResult, Stopped, WaitFor,
 };
 use crate::plan::{Finding, Layout, Verdict};
 
@@ -36,6 +36,20 @@ pub(super) fn answer(shown: &Shown, style: Style, program: &str) -> String {
             let count = counted(names.len(), "page", "pages");
             push(&mut out, &format!("Wrote {count} to {}", dir.display()));
         }
+        Shown::Emptied(emptied) => super::logs::emptied(&mut out, emptied),
+        Shown::Restarted(restarted) => push(
+            &mut out,
+            &format!(
+                "Restarted {} in {}; the cluster is {}",
+                counted(restarted.nodes.len(), "node", "nodes"),
+                seconds(restarted.answer.elapsed),
+                match restarted.answer.state {
+                    State::Ok => "ready",
+                    state => word(state),
+                }
+            ),
+        ),
+        Shown::Waited(answer, goal) => waited(&mut out, answer, *goal, style),
         Shown::Exported(exported) => super::logs::exported(&mut out, exported, style),
         Shown::Troubles(troubles) => super::trouble::text(&mut out, troubles, style),
         Shown::Version => push(&mut out, &format!("rcluster {}", env!("CARGO_PKG_VERSION"))),
@@ -456,6 +470,23 @@ fn list(out: &mut String, clusters: &[Listed], style: Style) {
             _ => text.to_owned(),
         },
     );
+}
+
+fn waited(out: &mut String, answer: &Answer, goal: WaitFor, style: Style) {
+    let took = seconds(answer.elapsed);
+    let name = &answer.name;
+    push(
+        out,
+        &match goal {
+            WaitFor::Ready => style.good(&format!("cluster \"{name}\" is ready ({took})")),
+            WaitFor::Serving => style.good(&format!("cluster \"{name}\" serves ({took})")),
+            WaitFor::Stopped => format!("cluster \"{name}\" has stopped ({took})"),
+        },
+    );
+    for problem in &answer.problems {
+        let bad = style.bad("!");
+        push(out, &format!("{bad} {} {}", problem.node, problem.message));
+    }
 }
 
 fn stop(out: &mut String, stopped: &Stopped) {

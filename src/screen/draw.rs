@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 use super::number::{bytes, count, whole};
 use super::view::{Look, Pane, View};
 use crate::cluster::{Cell, SlotRange, strip};
-use crate::plan::watch::{Link, Mood, NodeRow, Picture, ShardRow, Standing};
+use crate::plan::watch::{Link, Load, Mood, NodeRow, Picture, ShardRow, Standing};
 
 /// Below this width roles are letters.
 const NARROW: usize = 60;
@@ -35,7 +35,7 @@ pub(super) fn draw(buffer: &mut Buffer, view: &mut View, picture: &Picture) {
         Pane::Log(log) => lines.extend(self::log(pen, view, picture, &log, room, width)),
     }
     lines.resize(height.max(2) - 1, Line::default());
-    lines.push(footer(pen, view, width));
+    lines.push(footer(view, width));
     for (line, y) in lines.into_iter().zip(area.y..area.bottom()) {
         let line = pen.fit(line);
         buffer.set_line(area.x, y, &line, area.width);
@@ -191,7 +191,7 @@ fn table(pen: Pen, view: &View, picture: &Picture, width: usize, height: usize) 
             if is_chosen {
                 chosen = lines.len();
             }
-            lines.push(node_line(pen, node, &columns, is_chosen, width));
+            lines.push(node_line(pen, node, &columns, is_chosen));
         }
     }
     Table {
@@ -261,7 +261,7 @@ fn strip_line(pen: Pen, shard: &ShardRow, width: usize) -> Line<'static> {
         "slots, no primary"
     };
     let tail = format!(" {slots:>5} {more}");
-    let cells = strip(&shard.slots, &shard.moving, strip_width(width, &tail));
+    let cells = strip(&shard.slots, &shard.moving, strip_width(width));
     let style = if shard.serves {
         pen.color(Color::Cyan)
     } else {
@@ -290,7 +290,7 @@ fn strip_line(pen: Pen, shard: &ShardRow, width: usize) -> Line<'static> {
 fn gaps(pen: Pen, gaps: &[SlotRange], width: usize) -> Line<'static> {
     let slots: usize = gaps.iter().map(|range| usize::from(range.len())).sum();
     let tail = format!(" {slots:>5} slots, no owner");
-    let cells = strip(gaps, &[], strip_width(width, &tail));
+    let cells = strip(gaps, &[], strip_width(width));
     let sign = |cell| {
         if cell == Cell::Free {
             Cell::Free.sign(pen.look.ascii)
@@ -304,20 +304,15 @@ fn gaps(pen: Pen, gaps: &[SlotRange], width: usize) -> Line<'static> {
     Line::from(spans)
 }
 
-/// All strips are equally wide, so that they can be compared: what stands beside them may be cut.
-fn strip_width(width: usize, tail: &str) -> usize {
-    let usual = " 16384 slots".len();
-    width
-        .saturating_sub(
-            3 + usual
-                + if width > 76 {
-                    " no primary".len() + 1
-                } else {
-                    0
-                },
-        )
-        .min(width.saturating_sub(3))
-        .max(usize::from(tail.is_empty()))
+/// All strips are equally wide, so that they can be compared. On a small terminal what stands beside
+/// them may be cut.
+fn strip_width(width: usize) -> usize {
+    let beside = if width < NARROW {
+        " 16384 slots"
+    } else {
+        " 16384 slots, no primary"
+    };
+    width.saturating_sub(3 + beside.len())
 }
 
 /// Cells as text: those that are free are dim.
@@ -431,7 +426,7 @@ impl Column {
     }
 
     fn text(self, node: &NodeRow, narrow: bool, width: usize) -> String {
-        let load = |text: &dyn Fn(&crate::plan::watch::Load) -> String| {
+        let load = |text: &dyn Fn(&Load) -> String| {
             node.load.as_ref().map_or_else(|| "-".to_owned(), text)
         };
         let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
@@ -441,7 +436,7 @@ impl Column {
                 (Some(true), true) => "R",
                 (Some(false), false) => "primary",
                 (Some(true), false) => "replica",
-                (None, _) => "?",
+                (None, _) => "-",
             }
             .to_owned(),
             Self::State => node.state.clone(),
@@ -465,16 +460,15 @@ impl Column {
     }
 }
 
-fn node_line(
-    pen: Pen,
-    node: &NodeRow,
-    columns: &Columns,
-    is_chosen: bool,
-    width: usize,
-) -> Line<'static> {
+fn node_line(pen: Pen, node: &NodeRow, columns: &Columns, is_chosen: bool) -> Line<'static> {
     let mark = if is_chosen { " > " } else { "   " };
     let name = format!("{:<width$}", node.name, width = columns.name);
-    let mut spans = vec![Span::raw(mark), Span::styled(name, Pen::bold())];
+    let style = if is_chosen {
+        Pen::bold().add_modifier(Modifier::REVERSED)
+    } else {
+        Pen::bold()
+    };
+    let mut spans = vec![Span::styled(format!("{mark}{name}"), style)];
     for column in &columns.shown {
         // Who does not answer has no numbers: why he does not is more use.
         if node.load.is_none() && !matches!(column, Column::Role | Column::State) {
@@ -494,16 +488,7 @@ fn node_line(
         };
         spans.push(Span::styled(text, style));
     }
-    let mut line = Line::from(spans);
-    if is_chosen {
-        let rest = width.saturating_sub(line.width());
-        line.push_span(Span::raw(" ".repeat(rest)));
-        // Of the line, so that the terminal is told once.
-        for span in &mut line.spans {
-            span.style = span.style.add_modifier(Modifier::REVERSED);
-        }
-    }
-    line
+    Line::from(spans)
 }
 
 /// What happened, the newest last.
@@ -561,7 +546,7 @@ fn title(pen: Pen, left: &str, right: &str, width: usize) -> Line<'static> {
     )
 }
 
-fn footer(pen: Pen, view: &View, width: usize) -> Line<'static> {
+fn footer(view: &View, width: usize) -> Line<'static> {
     let frozen = if view.frozen_at().is_some() {
         "go on"
     } else {
@@ -593,7 +578,6 @@ fn footer(pen: Pen, view: &View, width: usize) -> Line<'static> {
             line.extend(spans);
         }
     }
-    let _ = pen;
     line
 }
 
@@ -800,7 +784,7 @@ mod tests {
             .iter()
             .any(|cell| cell.fg != Color::Reset || cell.bg != Color::Reset);
         let lines = cells.chunks(usize::from(width.max(1))).map(|line| {
-            let text: String = line.iter().map(|cell| cell.symbol()).collect();
+            let text: String = line.iter().map(ratatui::buffer::Cell::symbol).collect();
             text.trim_end().to_owned()
         });
         (lines.collect(), colors)

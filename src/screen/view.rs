@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Key;
-use crate::plan::watch::{Model, Picture};
+use crate::plan::watch::{Happening, Model, Mood, Picture};
 
 /// How things look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,8 +84,8 @@ pub struct View {
     frozen: Option<Box<(Model, Duration)>>,
     /// Nodes from top to bottom, as last shown.
     order: Vec<usize>,
-    /// The model whose events are shown.
-    pub(super) events: Vec<(String, crate::plan::watch::Mood, String)>,
+    /// What happened, the newest first: when, how to take it, what.
+    pub(super) events: Vec<(String, Mood, String)>,
     /// What happened since the screen was frozen.
     pub(super) missed: usize,
     /// How the chosen node is called.
@@ -135,9 +135,7 @@ impl View {
             .map(|chosen| shown.name(chosen).to_owned())
             .unwrap_or_default();
         let events = shown.events().rev().take(EVENTS_SHOWN);
-        let line = |event: &crate::plan::watch::Happening| {
-            (self.clock.text(event.at), event.mood, event.text.clone())
-        };
+        let line = |event: &Happening| (self.clock.text(event.at), event.mood, event.text.clone());
         self.events = events.map(line).collect();
         self.missed = model.happened() - shown.happened();
         self.frozen = frozen;

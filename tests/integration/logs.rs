@@ -594,3 +594,52 @@ fn an_export_holds_all_and_no_secret() {
     sandbox.ok("logs --export stopped");
     sandbox.gone("down --yes");
 }
+
+#[test]
+fn logs_are_emptied_while_servers_write_them() {
+    let sandbox = Sandbox::new();
+    let none = sandbox.ok("clean --logs --json").json();
+    assert_eq!(none["changed"], false);
+    assert!(!sandbox.home().exists());
+    let status = sandbox.up("--primaries 3 --replicas 0");
+    let all = ports(&status);
+    let log = |port: u64| sandbox.node(port).join("server.log");
+    let before = sandbox.files();
+    // What is none of ours stays as it is: a link, and a file that has another name too.
+    let canary = sandbox.file("canary", "canary");
+    let aside = sandbox.path().join("aside");
+    fs::rename(log(all[1]), &aside).expect("moved");
+    symlink(&canary, log(all[1])).expect("linked");
+    let document = sandbox.ok("clean --logs --json").json();
+    assert_eq!(document["changed"], true);
+    assert_eq!(
+        document["logs"].as_array().map(Vec::len),
+        Some(2),
+        "{document}"
+    );
+    assert_eq!(document["left"], serde_json::json!([log(all[1])]));
+    assert_eq!(fs::read_to_string(&canary).expect("there"), "canary");
+    fs::remove_file(log(all[1])).expect("removed");
+    fs::hard_link(&canary, log(all[1])).expect("linked");
+    sandbox.ok("clean --logs");
+    assert_eq!(fs::read_to_string(&canary).expect("there"), "canary");
+    fs::remove_file(log(all[1])).expect("removed");
+    fs::rename(&aside, log(all[1])).expect("moved back");
+    assert_eq!(sandbox.files(), before);
+    // Servers write on, from the file's start.
+    let text = sandbox.ok("clean --logs");
+    assert!(text.out.starts_with("Emptied "), "{text}");
+    let again = sandbox.ok("clean --logs");
+    assert!(again.out.starts_with("unchanged"), "{again}");
+    sandbox.ok("stop");
+    for port in all {
+        let text = fs::read(log(port)).expect("a log");
+        assert!(text.len() > 10 && text.len() < 5000, "{}", text.len());
+        assert!(
+            text[0].is_ascii_digit(),
+            "{:?}",
+            String::from_utf8_lossy(&text)
+        );
+    }
+    sandbox.gone("down --yes");
+}

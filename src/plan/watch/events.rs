@@ -119,7 +119,10 @@ pub(super) fn of_link(name: &str, primary: &str, was: &Seen, now: &Seen) -> Opti
 /// What roles and slots went through.
 pub(super) fn of_scene(was: &Scene, now: &Scene) -> Vec<(Mood, String)> {
     let mut events = Vec::new();
-    for member in &now.members {
+    // Those who took over first: the others' roles follow from it.
+    let (first, then): (Vec<&Member>, Vec<&Member>) =
+        (now.members.iter()).partition(|member| member.role == Role::Primary);
+    for member in first.into_iter().chain(then) {
         match was.member(&member.id) {
             Some(old) => of_member(was, now, old, member, &mut events),
             None if member.number.is_none() => {

@@ -260,29 +260,26 @@ impl Watching {
         if self.found.as_ref().map(kind) != Some(kind(&look.found)) {
             self.since = look.at;
         }
-        match &look.found {
-            Found::Answers(seen) => {
-                if let Some(line) = seen.myself() {
-                    self.id = Some(line.id.clone());
-                    self.last_line = Some(line.clone());
-                }
-                let same = self.pid == look.pid;
-                let before = self.counted.filter(|_| same);
-                self.ops = Some(rate(before, (look.at, seen.load)));
-                self.counted = Some((look.at, seen.load));
-                if !same {
-                    self.offsets.clear();
-                }
-                if let Some(round) = look.round {
-                    self.offsets.push_front((round, seen.replication.offset));
-                    self.offsets.truncate(3);
-                }
+        if let Found::Answers(seen) = &look.found {
+            if let Some(line) = seen.myself() {
+                self.id = Some(line.id.clone());
+                self.last_line = Some(line.clone());
             }
-            _ => {
-                self.ops = None;
-                self.counted = None;
+            let same = self.pid == look.pid;
+            let before = self.counted.filter(|_| same);
+            self.ops = Some(rate(before, (look.at, seen.load)));
+            self.counted = Some((look.at, seen.load));
+            if !same {
                 self.offsets.clear();
             }
+            if let Some(round) = look.round {
+                self.offsets.push_front((round, seen.replication.offset));
+                self.offsets.truncate(3);
+            }
+        } else {
+            self.ops = None;
+            self.counted = None;
+            self.offsets.clear();
         }
         self.pid = look.pid;
         self.found = Some(look.found);

@@ -327,13 +327,21 @@ fn row(
     primary: Option<&Watching>,
 ) -> NodeRow {
     let seen = node.seen();
-    let (state, mood, why) = state(node, member);
+    let (state, mood, mut why) = state(node, member);
     let replica = member.map(|member| matches!(member.role, Role::Replica { .. }));
+    // It was a primary: what it will be is not known before it is back.
+    let heir = member
+        .filter(|member| member.role == Role::Primary && seen.is_none())
+        .filter(|member| member.slots.is_empty() && model.head(member) != &member.id)
+        .map(|member| model.called(model.head(member)));
+    if let (Some(heir), Some(why)) = (&heir, &mut why) {
+        *why = format!("{why}; {heir} took over");
+    }
     let replication = seen.map(|seen| seen.replication);
     NodeRow {
         number: Some(number),
         name: model.name(number).to_owned(),
-        replica: replica.filter(|_| !model.scene.members.is_empty()),
+        replica: replica.filter(|_| heir.is_none()),
         state,
         mood,
         why,

@@ -8,9 +8,7 @@ use super::fixture::{Fake, range};
 use super::{Found, Link, Look, Mood, Picture, Standing};
 use crate::cluster::{NodeId, OpenSlot};
 
-fn dead() -> Option<Found> {
-    Some(Found::Dead { stopped: false })
-}
+const DEAD: Option<Found> = Some(Found::Dead { stopped: false });
 
 /// The names of the nodes of each shard, with its number and its count of slots.
 fn shards(picture: &Picture) -> Vec<(Option<usize>, usize, Vec<&str>)> {
@@ -60,7 +58,7 @@ fn shards_stand_in_slot_order_and_a_quiet_cluster_has_no_news() {
 #[test]
 fn a_death_a_failover_and_a_return_are_told_in_their_order() {
     let mut fake = Fake::seen(3);
-    fake.nodes[1].instead = dead();
+    fake.nodes[1].instead = DEAD;
     assert_eq!(
         fake.look(),
         ["7002 died (pid 101)", "cluster ok -> degraded"]
@@ -95,6 +93,11 @@ fn a_death_a_failover_and_a_return_are_told_in_their_order() {
         shards(&picture)[1],
         (Some(2), 5461, vec!["7005", "7002"]),
         "the dead one stays with its shard"
+    );
+    let was = &picture.shards[1].nodes[1];
+    assert_eq!(
+        (was.replica, was.why.as_deref()),
+        (None, Some("does not run; 7005 took over"))
     );
     assert!(picture.shards[1].serves);
 
@@ -344,7 +347,7 @@ proptest! {
         for (number, what, slot) in steps {
             let slot = slot % 16384;
             match what {
-                0 => fake.nodes[number].instead = dead(),
+                0 => fake.nodes[number].instead = DEAD,
                 1 => fake.nodes[number].instead = Some(Found::Silent("x".into())),
                 2 => fake.nodes[number].instead = None,
                 3 if fake.nodes[number].primary.is_some() => fake.fail_over(number),
