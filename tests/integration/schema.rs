@@ -237,6 +237,7 @@ fn the_schema_describes_what_every_verb_answers() {
     let status = reader.answer("status", "status", 0);
     reader.answer("list", "list", 0);
     reader.answer("env", "env", 0);
+    reader.answer("wait", "wait", 0);
     reader.answer("call", "call -- PING", 0);
     reader.answer("call", "call -- CLUSTER SHARDS", 0);
     reader.answer("call", "call -- SET wat 2", 1);
@@ -253,6 +254,8 @@ fn the_schema_describes_what_every_verb_answers() {
     let line = format!("logs --export {}", directory.display());
     reader.answer("logs --export", &line, 0);
     reader.follow();
+    reader.answer("restart", "restart 6", 0);
+    reader.answer("clean --logs", "clean --logs", 0);
     reader.error("down", 9);
     reader.error("up --primaries 4", 7);
     reader.error(&format!("up -n other --port {base}"), 7);
