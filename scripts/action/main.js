@@ -10,7 +10,10 @@ async function binary() {
   if (given !== "") {
     const file = path.resolve(given);
     if (!runner.isProgram(file)) throw new Error(`the input path is "${given}", and there is no program at ${file}`);
-    return file;
+    // The post step needs it even if a later step builds it anew or cleans the workspace.
+    const copy = path.join(fs.mkdtempSync(path.join(temporary(), "rcluster-bin-")), "rcluster");
+    fs.copyFileSync(file, copy);
+    return copy;
   }
   const found = runner.which("rcluster");
   if (found !== undefined) return found;
@@ -103,7 +106,7 @@ async function main() {
   // So that `rcluster logs --export` in a later step means this cluster even if `up` failed.
   runner.put("GITHUB_ENV", "RCLUSTER_NAME", name);
   runner.put("GITHUB_ENV", "RCLUSTER_HOME", home);
-  if (path.basename(program) === "rcluster") runner.append("GITHUB_PATH", `${path.dirname(program)}\n`);
+  runner.append("GITHUB_PATH", `${path.dirname(program)}\n`);
 
   const global = ["--name", name, "--home", home];
   const install = runner.input("install-server");

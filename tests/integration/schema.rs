@@ -234,9 +234,9 @@ fn the_schema_describes_what_every_verb_answers() {
     reader.answer("create --dry-run", "create --dry-run", 0);
     reader.answer("create", "create", 0);
     reader.answer("up", "up", 0);
-    let status = reader.answer("status", "status", 0);
     reader.answer("list", "list", 0);
     reader.answer("env", "env", 0);
+    reader.answer("wait", "wait", 0);
     reader.answer("call", "call -- PING", 0);
     reader.answer("call", "call -- CLUSTER SHARDS", 0);
     reader.answer("call", "call -- SET wat 2", 1);
@@ -253,9 +253,12 @@ fn the_schema_describes_what_every_verb_answers() {
     let line = format!("logs --export {}", directory.display());
     reader.answer("logs --export", &line, 0);
     reader.follow();
+    reader.answer("restart", "restart 6", 0);
+    reader.answer("clean --logs", "clean --logs", 0);
     reader.error("down", 9);
     reader.error("up --primaries 4", 7);
     reader.error(&format!("up -n other --port {base}"), 7);
+    let status = reader.answer("status", "status", 0);
     signal("KILL", &status["nodes"][5]["pid"]);
     signal("STOP", &status["nodes"][4]["pid"]);
     sandbox.wait_for_status("the death", |status| {
