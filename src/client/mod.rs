@@ -303,6 +303,11 @@ impl Connection {
         self.one(words("CLUSTER FAILOVER TAKEOVER")).await.map(drop)
     }
 
+    /// `CLUSTER FAILOVER`: becomes the primary with the consent of the one that is.
+    pub async fn fail_over(&self) -> Result<(), Fault> {
+        self.one(words("CLUSTER FAILOVER")).await.map(drop)
+    }
+
     /// `CLUSTER FORGET` of each of `ids`; that one is not known is no error.
     pub async fn forget(&self, ids: &[NodeId]) -> Result<(), Fault> {
         let forget = |id: &NodeId| {

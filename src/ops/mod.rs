@@ -22,10 +22,12 @@ mod new;
 mod programs;
 mod ready;
 mod resume;
+#[cfg(feature = "cli")]
 mod run;
 mod security;
 mod seeded;
 mod servers;
+mod serving;
 mod settle;
 mod start;
 mod status;
@@ -41,15 +43,17 @@ pub use clean::{Cleaned, clean, down};
 pub use context::Context;
 pub use create::{CreateWish, Planned, create, plan_create};
 pub use doctor::{DoctorWish, doctor};
-pub use env::{EnvAnswer, EnvFormat, Variable, env, environment};
+pub use env::{EnvAnswer, EnvFormat, Variable, env, environment, url};
 pub use follow::{LogStart, NodeLine};
 pub use list::{Listed, list};
 pub use logs::{LogSink, LogsWish, follow_logs, logs};
+#[cfg(feature = "cli")]
 pub use run::{Command, RunEnd, run};
 pub use servers::{
     ChosenServer, InstallWish, Installation, ListedServer, RemovedServer, ServerAnswer,
     ServerState, UsableServer, install_server, list_servers, remove_server, use_server,
 };
+pub use serving::{fail_over, kill, wait_ready, wait_serving};
 pub use start::start;
 pub use status::status;
 pub use stop::{StopResult, Stopped, stop};
