@@ -2,6 +2,8 @@
 //!
 //! Run by `cargo test --example fixture`; copy what you need into your `tests/`.
 
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
+
 fn main() {
     println!("these are tests: cargo test --example fixture");
 }

@@ -3,6 +3,8 @@
 //! `cargo run --example parallel`, or as a test: `cargo test --example parallel`. Arguments are
 //! servers: `cargo run --example parallel -- redis-server valkey-server`.
 
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
+
 use std::collections::HashSet;
 use std::error::Error;
 use std::thread;

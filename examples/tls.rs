@@ -3,6 +3,8 @@
 //! `cargo run --example tls`, or as a test: `cargo test --example tls`. The server must have been
 //! built with TLS.
 
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
+
 use std::error::Error;
 
 use rcluster::blocking::Cluster;

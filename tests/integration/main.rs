@@ -14,6 +14,7 @@ mod doctor;
 mod env;
 mod json;
 mod layers;
+mod library;
 mod locks;
 mod logs;
 mod mixed;
