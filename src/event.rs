@@ -44,6 +44,13 @@ pub enum Event {
         /// How long it took to have it.
         after: Duration,
     },
+    /// A node that is watched over has ended.
+    Died {
+        /// `127.0.0.1:30002, primary of shard 2`.
+        node: String,
+        /// How, and why if its log says so: `ended with signal: 9 (SIGKILL)`.
+        how: String,
+    },
     /// A wait goes on; said when what is missing changed.
     Waiting {
         /// For what: `the cluster to be ready`.

@@ -100,6 +100,9 @@ pub mod plan;
 pub mod report;
 #[cfg_attr(docsrs, doc(hidden))]
 pub mod rooms;
+#[cfg(feature = "cli")]
+#[cfg_attr(docsrs, doc(hidden))]
+pub mod screen;
 #[cfg_attr(docsrs, doc(hidden))]
 pub mod server;
 #[cfg(feature = "cli")]

@@ -10,6 +10,7 @@
 //! commands/   one verb, one file: arguments → ops → answer, and the exit code
 //! cli/        clap, and nothing else knows clap
 //! report/     the only writer: words, tables, JSON, the progress bar, failures
+//! screen/     the whole terminal as one picture, for `watch`: keys, and what is drawn
 //! fixture/    the library: clusters for tests in Rust, held by a value
 //! ops/        what the verbs do: start, form, ready, stop, status, clean …
 //! client/     the only door to the `redis` crate: one method a command
@@ -26,11 +27,10 @@
 //!
 //! Imports point down and never sideways among client, server, settings and store; cli knows the
 //! types of plan and store that arguments are read into, report those of ops that it shows, and ops
-//! knows neither. commands, cli, report and settings are the program's: without the feature `cli` they
-//! and their crates are not built. Each outside crate has one door: `redis` and `rustls` in client, `nix` and
-//! `rustix` in sys, `which`, `rcgen` and `sha2` in server, `toml` in settings, `clap` in cli,
-//! `indicatif` in report; `serde_json` has two, store and report. `tests/integration/layers.rs`
-//! reads `src/` and holds this.
+//! knows neither. commands, cli, report, screen and settings are the program's: without the feature
+//! `cli` they and their crates are not built. Each outside crate has one door, or two: `redis` only in
+//! client, `nix` and `rustix` only in sys, `clap` only in cli, `ratatui` only in screen …
+//! `tests/integration/layers.rs` has the list; it reads `src/` and holds all this.
 //!
 //! # The way of `rcluster up`
 //!

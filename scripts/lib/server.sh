@@ -107,10 +107,18 @@ ensure_server() {
   choose_package ||
     die $UNFIT "$lack, and no package manager known to this script (apt, dnf, apk, brew) offers one of 6.2 or newer; install one and run this again"
 
+  install_packages "$lack" "${PACKAGES[@]}"
+  find_server || die $UNFIT "${PACKAGES[*]} was installed, but ${TOO_OLD:-$lack}"
+}
+
+# install_packages LACK PACKAGE…: with MANAGER, asking first where somebody can answer; or ends with LACK, a hint and 10.
+install_packages() {
+  local lack=$1
+  shift
   # brew refuses root and needs none; the others are run by a helper that also keeps services off.
-  local command=(bash "$LIB/install-server" "$MANAGER" "${PACKAGES[@]}") rights=()
+  local command=(bash "$LIB/install-server" "$MANAGER" "$@") rights=()
   if [[ $MANAGER == brew ]]; then
-    command=(brew install "${PACKAGES[@]}")
+    command=(brew install "$@")
   elif ((EUID != 0)); then
     rights=(sudo)
   fi
@@ -126,16 +134,31 @@ ensure_server() {
       die $UNFIT "$lack, and installing it needs root; as root run: ${command[*]}"
     fi
     local answer=''
-    printf '%s; install %s now? No service is enabled or started.\n  %s\n[y/N] ' "$lack" "${PACKAGES[*]}" "$shown" >&2
+    printf '%s; install %s now? No service is enabled or started.\n  %s\n[y/N] ' "$lack" "$*" "$shown" >&2
     read -r answer || true
     [[ $answer == [yY] || $answer == [yY][eE][sS] ]] || die $UNFIT "nothing was installed; to do it yourself, run: $shown"
   else
     die $UNFIT "$lack; run: $shown"
   fi
 
-  "${rights[@]}" "${command[@]}" >&2 || die 1 "installing ${PACKAGES[*]} failed; the lines above say why"
+  "${rights[@]}" "${command[@]}" >&2 || die 1 "installing $* failed; the lines above say why"
   hash -r
-  find_server || die $UNFIT "${PACKAGES[*]} was installed, but ${TOO_OLD:-$lack}"
+}
+
+# tmux, the terminal that the tests of `watch` look at.
+ensure_tmux() {
+  has tmux && return
+  local lack='tmux is not installed, and the tests of watch need it' name
+  MANAGER=''
+  for name in apt-get:apt dnf:dnf apk:apk brew:brew; do
+    if has "${name%:*}"; then
+      MANAGER=${name#*:}
+      break
+    fi
+  done
+  [[ -n $MANAGER ]] || die $UNFIT "$lack; install it and run this again"
+  install_packages "$lack" tmux
+  has tmux || die $UNFIT "$lack"
 }
 
 # cargo, and the linker that it calls. Nothing is installed: how Rust gets onto a machine is its owner's choice.

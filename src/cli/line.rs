@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
+use clap::{ArgMatches, Command, FromArgMatches as _};
 
 use super::Cli;
+use super::help::command;
 use super::keys::{CONFLICTS, Given, Key, Wrong, keys, unknown};
 use super::parsed::{Parsed, mentions, settings, source, values};
 use crate::error::Error;
@@ -77,10 +78,10 @@ impl CommandLine {
             matches: ArgMatches::default(),
             incomplete: None,
         };
-        match Cli::command().try_get_matches_from(arguments) {
+        match command().try_get_matches_from(arguments) {
             Ok(matches) => line.matches = matches,
             Err(error) if error.kind() == ErrorKind::MissingRequiredArgument => {
-                let lenient = Cli::command().ignore_errors(true);
+                let lenient = command().ignore_errors(true);
                 let matches = lenient.try_get_matches_from(arguments);
                 line.matches = matches.map_err(|error| refusal(&error, &paints))?;
                 line.incomplete = Some(error);
@@ -98,7 +99,10 @@ impl CommandLine {
 
     /// Whether files have anything to say to this verb.
     pub fn wants_files(&self) -> bool {
-        self.verb().1 != ["version"]
+        !matches!(
+            self.verb().1.first().map(String::as_str),
+            Some("completions" | "man" | "version")
+        )
     }
 
     /// Whether the verb takes all options that describe a cluster: it makes one.
@@ -112,16 +116,16 @@ impl CommandLine {
 
     /// The keys that the verb heeds: of the options that it takes.
     fn heeded(&self) -> Vec<Key> {
-        let (mut command, verb) = (Cli::command(), self.verb().1);
-        command.build();
+        let (mut inner, verb) = (command(), self.verb().1);
+        inner.build();
         for name in &verb {
-            command = command.find_subcommand(name).cloned().unwrap_or_default();
+            inner = inner.find_subcommand(name).cloned().unwrap_or_default();
         }
         // `create` is told what was started, and not what is to be.
         let is_create = verb == ["create"];
         let is_run = verb == ["run"];
         let takes = |key: &Key| {
-            let mut options = command.get_arguments();
+            let mut options = inner.get_arguments();
             options.any(|option| option.get_long() == Some(&key.name))
         };
         let mut heeded = keys();
@@ -167,7 +171,7 @@ impl CommandLine {
         }
         let matches = match (said.is_empty(), &self.incomplete) {
             (true, None) => Ok(self.matches.clone()),
-            _ => Cli::command().try_get_matches_from(self.completed(&said)),
+            _ => command().try_get_matches_from(self.completed(&said)),
         };
         let matches = matches.map_err(|error| match self.culprit(&said, &error) {
             Some(error) => Refused::Settings(error),
@@ -175,9 +179,8 @@ impl CommandLine {
         })?;
         let settings = settings(&keys, innermost(&matches).0, &said);
         contradiction(&settings, &paints)?;
-        let mut cli = Cli::from_arg_matches(&matches).map_err(|error| {
-            Refused::Arguments(refusal(&error.format(&mut Cli::command()), &paints))
-        })?;
+        let mut cli = Cli::from_arg_matches(&matches)
+            .map_err(|error| Refused::Arguments(refusal(&error.format(&mut command()), &paints)))?;
         // A file speaks of the everyday wait, and not of a download that somebody sits beside.
         cli.timeout_given = self.verb().0.value_source("timeout") == Some(ValueSource::CommandLine);
         let given = keys.iter().filter(|key| self.gives(key));
@@ -301,7 +304,7 @@ impl CommandLine {
     fn alone(&self, words: impl IntoIterator<Item = OsString>) -> Result<ArgMatches, clap::Error> {
         let verb = self.verb().1.into_iter().map(OsString::from);
         let line = ["rcluster".into()].into_iter().chain(verb).chain(words);
-        Cli::command().try_get_matches_from(line)
+        command().try_get_matches_from(line)
     }
 
     /// The arguments with those of `said` before the verb's own, the strongest last, as they would
@@ -321,11 +324,11 @@ impl CommandLine {
 
     /// How many arguments there are up to the innermost verb.
     fn end_of_verb(&self) -> usize {
-        let mut command = Cli::command();
-        command.build();
+        let mut inner = command();
+        inner.build();
         let mut end = 1;
         for name in self.verb().1 {
-            let options = command
+            let options = inner
                 .get_arguments()
                 .filter(|option| !matches!(option.get_long(), Some("help" | "version")));
             // To a command without verbs of its own the first word that is no option is foreign,
@@ -350,7 +353,7 @@ impl CommandLine {
                         .map_or(0, Iterator::count)
                 });
             end = self.arguments.len() - after;
-            command = command.find_subcommand(&name).cloned().unwrap_or_default();
+            inner = inner.find_subcommand(&name).cloned().unwrap_or_default();
         }
         end
     }
@@ -467,7 +470,7 @@ fn contradiction(settings: &[Setting], paints: impl Fn(bool) -> bool) -> Result<
                 "leave one of them out",
             ))
         } else {
-            let error = Cli::command().error(ErrorKind::ArgumentConflict, why);
+            let error = command().error(ErrorKind::ArgumentConflict, why);
             Refused::Arguments(refusal(&error, &paints))
         });
     }

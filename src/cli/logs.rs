@@ -1,5 +1,6 @@
 //! The arguments of `logs`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -13,6 +14,8 @@ Examples:
   rcluster logs -f                  the last 10 lines of each node, and what comes
   rcluster logs --tail 50 30001     the last 50 lines of one node
   rcluster logs --since 5m primary  what the primaries wrote in the last five minutes
+  rcluster logs --errors            what went wrong; exit 0 if nothing did, 5 if anything did
+  rcluster logs --export artefacts  all that a CI job keeps, without passwords and keys
 
 With --json the answer is one document; with -f too, it is one document a line.";
 
@@ -32,6 +35,12 @@ pub struct LogsArgs {
     /// Leave out what is older, such as 90s, 5m or 2h
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub since: Option<Duration>,
+    /// Show only what went wrong: crashes, failed starts, lost replication, failovers, full disks; exit 5 if there is any
+    #[arg(long, conflicts_with_all = ["follow", "tail"])]
+    pub errors: bool,
+    /// Copy logs, configurations without secrets, nodes.conf, the status and the errors into a directory that is empty or not there
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["follow", "tail", "since", "errors"])]
+    pub export: Option<PathBuf>,
 }
 
 /// A number of lines; all of them are more than there can be.

@@ -1,12 +1,20 @@
 //! The command line: what may be written, and nothing about what it means.
 
+mod complete;
 mod env;
+mod help;
 mod keys;
 mod line;
 mod logs;
+mod pages;
 mod parsed;
+mod restart;
 mod run;
 mod server;
+mod talk;
+mod up;
+mod wait;
+mod watch;
 
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -16,19 +24,27 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use complete::{Candidate, Completion, CompletionsArgs, Shell, Wanted};
 pub use env::{EnvArgs, Format};
+pub use help::command;
 pub use line::{CommandLine, PASSWORD_VARIABLE, Refusal, Refused};
 pub use logs::LogsArgs;
+pub use pages::{ManArgs, Page, pages};
 pub use parsed::Parsed;
 
 use crate::plan::PortChoice;
 use crate::store::ClusterName;
+pub use restart::RestartArgs;
 pub use run::RunArgs;
 pub use server::{InstallArgs, RemoveArgs, ServerVerb, UseArgs};
+pub use talk::{CallArgs, CliArgs};
+pub use up::{RestartPolicy, UpArgs};
+pub use wait::{Goal, WaitArgs};
+pub use watch::WatchArgs;
 
 /// A real Redis or Valkey Cluster in a fraction of a second, and one tool for all that happens to it afterwards
 #[derive(Debug, Parser)]
-#[command(name = "rcluster", version, arg_required_else_help = true, disable_help_subcommand = true, after_help = EXAMPLES)]
+#[command(name = "rcluster", version, arg_required_else_help = true, disable_help_subcommand = true, after_help = help::EXAMPLES)]
 pub struct Cli {
     /// Options of every verb.
     #[command(flatten)]
@@ -41,28 +57,16 @@ pub struct Cli {
     pub timeout_given: bool,
 }
 
-const EXAMPLES: &str = "\
-Examples:
-  rcluster up                          3 primaries and 3 replicas on 30001-30006, ready
-  rcluster start && rcluster create    the same in the two steps of create-cluster
-  redis-cli -c -p 30001                talk to it
-  rcluster up -n other --port auto     a second cluster beside it
-  rcluster status
-  rcluster down                        stop it and delete its data
-  rcluster config show --origin        what rcluster.toml and the environment say
-
-Exit codes: 0 done or as asked, 1 failed, 2 usage, 3 not running, 4 no such cluster, 5 degraded,
-6 timed out, 7 conflict, 8 refused by the server, 9 confirmation needed, 10 unfit environment";
-
 /// Options of every verb, before or after it.
 #[derive(Args, Clone, Debug)]
 pub struct Global {
     /// The cluster's name: lower-case letters, digits and inner hyphens
     #[arg(short, long, global = true, env = "RCLUSTER_NAME", default_value = "default", value_name = "NAME", value_parser = parse_name, help_heading = "Global options")]
     pub name: ClusterName,
-    /// Where clusters are kept [default: $`XDG_STATE_HOME/rcluster` or ~/.local/state/rcluster]
+    /// Where clusters are kept.
     #[arg(
         long,
+        help = "Where clusters are kept [default: $XDG_STATE_HOME/rcluster or ~/.local/state/rcluster]",
         global = true,
         env = "RCLUSTER_HOME",
         value_name = "DIR",
@@ -116,36 +120,62 @@ pub enum When {
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Start the nodes of a new cluster, or all of an existing one
+    #[command(after_help = help::START)]
     Start(StartArgs),
     /// Form a cluster from the started nodes, and wait until it is ready
+    #[command(after_help = help::CREATE)]
     Create(CreateArgs),
     /// Start and create in one, as fast as the server allows
-    Up(StartArgs),
+    #[command(after_help = help::UP)]
+    Up(UpArgs),
     /// Run a command with a cluster of its own, which is gone when the command has ended
     Run(RunArgs),
     /// Show what runs, who owns which slots, and what is wrong
+    #[command(after_help = help::STATUS)]
     Status,
     /// Show all clusters
+    #[command(after_help = help::LIST)]
     List,
+    /// Show a cluster on the whole screen, as it goes on, with what happens to it
+    Watch(WatchArgs),
     /// Say how programs reach the cluster, as variables for a shell, a file or CI
     Env(EnvArgs),
+    /// Open redis-cli or valkey-cli on the cluster, or a prompt like theirs
+    Cli(CliArgs),
+    /// Send a command to every node, or to some, and show each one's answer
+    Call(CallArgs),
     /// End every node, and wait until all are gone
+    #[command(after_help = help::STOP)]
     Stop(StopArgs),
+    /// Restart nodes one after the other, keeping data and service
+    Restart(RestartArgs),
     /// Delete the data of a stopped cluster
+    #[command(after_help = help::CLEAN)]
     Clean(CleanArgs),
     /// Stop a cluster and delete its data
+    #[command(after_help = help::DOWN)]
     Down(DownArgs),
+    /// Wait until a cluster is ready, serves, or has stopped
+    Wait(WaitArgs),
     /// Show what the nodes' logs say, in the order of time
     Logs(LogsArgs),
     /// Get a server without a package manager, and choose the one that runs
-    #[command(subcommand)]
+    #[command(subcommand, after_help = help::SERVER)]
     Server(ServerVerb),
     /// Check whether this machine is fit to run a cluster, and say how to make it so
+    #[command(after_help = help::DOCTOR)]
     Doctor(DoctorArgs),
     /// Show the settings that count, and where they come from
-    #[command(subcommand, arg_required_else_help = true)]
+    #[command(subcommand, arg_required_else_help = true, after_help = help::CONFIG)]
     Config(ConfigVerb),
+    /// Write the completions of a shell: verbs, options, values, clusters, nodes and servers
+    #[command(after_help = help::COMPLETIONS)]
+    Completions(CompletionsArgs),
+    /// Show the manual page of rcluster or of a verb, or write all of them
+    #[command(after_help = help::MAN)]
+    Man(ManArgs),
     /// Show rcluster's version
+    #[command(after_help = help::VERSION)]
     Version,
 }
 
@@ -153,6 +183,7 @@ pub enum Verb {
 #[derive(Debug, Subcommand)]
 pub enum ConfigVerb {
     /// Show the value of every option as rcluster.toml would have it; takes the options of `up` too
+    #[command(after_help = help::CONFIG_SHOW)]
     Show(ConfigShowArgs),
 }
 
@@ -332,6 +363,9 @@ pub struct StopArgs {
 /// Arguments of `clean`.
 #[derive(Args, Clone, Debug)]
 pub struct CleanArgs {
+    /// Only empty the servers' logs: also while they run, and without a question
+    #[arg(long)]
+    pub logs: bool,
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,

@@ -4,16 +4,22 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::help;
+
 /// What can be done with server programs.
 #[derive(Clone, Debug, Subcommand)]
 pub enum ServerVerb {
     /// Show the servers that are installed here, can be installed, or are on PATH
+    #[command(after_help = help::SERVER_LIST)]
     List,
     /// Install a server into rcluster's home: no root, no package manager
+    #[command(after_help = help::SERVER_INSTALL)]
     Install(InstallArgs),
     /// Choose the server that runs where nobody says another
+    #[command(after_help = help::SERVER_USE)]
     Use(UseArgs),
     /// Delete an installed server
+    #[command(after_help = help::SERVER_REMOVE)]
     Remove(RemoveArgs),
 }
 

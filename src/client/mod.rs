@@ -22,8 +22,10 @@ pub use access::{Access, BadCertificate, Identity};
 pub use fault::Fault;
 
 use crate::cluster::{
-    ClusterInfo, Info, NodeAddr, NodeId, Reply, SlotRange, parse_nodes, parse_shards, parse_slots,
+    ClusterInfo, Info, NodeAddr, NodeId, Reply, Resp, SlotRange, parse_nodes, parse_shards,
+    parse_slots,
 };
+use crate::plan::watch::{Load, Seen};
 use crate::plan::{Replication, View};
 
 /// What a node holds, as far as it decides whether the node is empty.
@@ -63,8 +65,29 @@ impl Connection {
         access: &Access,
         limit: Duration,
     ) -> Result<(Self, Info), Fault> {
+        Self::open_with(addr, access, limit, Some(limit)).await
+    }
+
+    /// The same; but answers may take any time, as those of commands that wait do.
+    pub async fn open_patient(
+        addr: NodeAddr,
+        access: &Access,
+        limit: Duration,
+    ) -> Result<(Self, Info), Fault> {
+        let opened = Self::open_with(addr, access, limit, None);
+        // What is asked to be let in is answered at once.
+        let opened = tokio::time::timeout(limit, opened).await;
+        opened.unwrap_or(Err(Fault::Silent))
+    }
+
+    async fn open_with(
+        addr: NodeAddr,
+        access: &Access,
+        limit: Duration,
+        answers: Option<Duration>,
+    ) -> Result<(Self, Info), Fault> {
         let opened = async {
-            let connection = Self::try_open(addr, access, limit).await?;
+            let connection = Self::try_open(addr, access, limit, answers).await?;
             let info = info(connection.one(words("INFO server")).await)?;
             Ok((connection, info))
         };
@@ -74,7 +97,12 @@ impl Connection {
         }
     }
 
-    async fn try_open(addr: NodeAddr, access: &Access, limit: Duration) -> Result<Self, Fault> {
+    async fn try_open(
+        addr: NodeAddr,
+        access: &Access,
+        limit: Duration,
+        answers: Option<Duration>,
+    ) -> Result<Self, Fault> {
         let (host, port) = (addr.host.to_string(), addr.peer_port());
         let target = match &access.tls {
             None => ConnectionAddr::Tcp(host, port),
@@ -107,7 +135,7 @@ impl Connection {
         };
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(limit))
-            .set_response_timeout(Some(limit));
+            .set_response_timeout(answers);
         let inner = client
             .get_multiplexed_async_connection_with_config(&config)
             .await?;
@@ -198,6 +226,20 @@ impl Connection {
             .unwrap_or(Ok(Reply::Nil))
     }
 
+    /// A command of the user's, whatever it is. An error of the server's is an answer.
+    pub async fn command(&self, words: &[Vec<u8>]) -> Result<Resp, Fault> {
+        let mut command = Cmd::new();
+        for word in words {
+            command.arg(word.as_slice());
+        }
+        let mut connection = self.inner.clone();
+        let answer = connection.send_packed_command(&command).await;
+        answer.map(resp).or_else(|error| match Fault::from(error) {
+            Fault::Server { message, .. } => Ok(Resp::Error(message)),
+            fault => Err(fault),
+        })
+    }
+
     /// `CLUSTER INFO`.
     pub async fn cluster_info(&self) -> Result<ClusterInfo, Fault> {
         Ok(ClusterInfo::try_from(&info(
@@ -229,6 +271,22 @@ impl Connection {
             } else {
                 None
             },
+        })
+    }
+
+    /// What is watched of a node, asked at one time, by as few commands as it takes.
+    pub async fn look(&self) -> Result<Seen, Fault> {
+        let commands = ["CLUSTER INFO", "CLUSTER NODES", "INFO"].map(words);
+        let mut answers = self.ask(commands.into()).await?.into_iter();
+        let mut next = || answers.next().unwrap_or(Ok(Reply::Nil));
+        let cluster = ClusterInfo::try_from(&info(next())?)?;
+        let nodes = parse_nodes(&text(next()?)?)?;
+        let info = info(next())?;
+        Ok(Seen {
+            info: cluster,
+            nodes,
+            replication: replication(&info),
+            load: load(&info),
         })
     }
 
@@ -303,9 +361,27 @@ impl Connection {
         self.one(words("CLUSTER FAILOVER TAKEOVER")).await.map(drop)
     }
 
-    /// `CLUSTER FAILOVER`: becomes the primary with the consent of the one that is.
+    /// `CLUSTER FAILOVER`, sent to a replica: its primary stops taking writes, it catches up, and an
+    /// election makes it the primary. Nothing that was acknowledged is lost.
     pub async fn fail_over(&self) -> Result<(), Fault> {
         self.one(words("CLUSTER FAILOVER")).await.map(drop)
+    }
+
+    /// What the node writes to disk as it runs now, whatever its `redis.conf` says: its
+    /// `appendonly`, and its `save`.
+    pub async fn persistence(&self) -> Result<(String, String), Fault> {
+        let value = |reply: Result<Reply, Fault>| -> Result<String, Fault> {
+            Ok(match reply? {
+                Reply::List(items) => match items.into_iter().nth(1) {
+                    Some(Reply::Text(value)) => value,
+                    _ => String::new(),
+                },
+                _ => String::new(),
+            })
+        };
+        let appendonly = value(self.one(words("CONFIG GET appendonly")).await)?;
+        let save = value(self.one(words("CONFIG GET save")).await)?;
+        Ok((appendonly, save))
     }
 
     /// `CLUSTER FORGET` of each of `ids`; that one is not known is no error.
@@ -435,6 +511,48 @@ fn replication(info: &Info) -> Replication {
         syncing: number(["master_sync_in_progress", "primary_sync_in_progress"])
             .is_some_and(|number| number != 0),
         offset: number(offset).unwrap_or_default(),
+    }
+}
+
+fn resp(value: Value) -> Resp {
+    let all = |values: Vec<Value>| values.into_iter().map(resp).collect();
+    match value {
+        Value::Nil => Resp::Nil,
+        Value::Int(number) => Resp::Int(number),
+        Value::Double(number) => Resp::Double(number),
+        Value::Boolean(is) => Resp::Bool(is),
+        Value::BigNumber(digits) => Resp::Big(String::from_utf8_lossy(&digits).into_owned()),
+        Value::Okay => Resp::Status("OK".into()),
+        Value::SimpleString(text) => Resp::Status(text),
+        Value::BulkString(bytes) => Resp::Bulk(bytes),
+        Value::VerbatimString { text, .. } => Resp::Verbatim(text),
+        Value::ServerError(error) => Resp::Error(match error.details() {
+            Some(details) => format!("{} {details}", error.code()),
+            None => error.code().to_owned(),
+        }),
+        Value::Array(values) => Resp::Array(all(values)),
+        Value::Set(values) => Resp::Set(all(values)),
+        Value::Push { data, .. } => Resp::Push(all(data)),
+        Value::Attribute { data, .. } => resp(*data),
+        Value::Map(pairs) => {
+            let pairs = pairs.into_iter();
+            Resp::Map(pairs.map(|(key, value)| (resp(key), resp(value))).collect())
+        }
+        // The crate may come to know more kinds than there are today.
+        other => Resp::Verbatim(format!("{other:?}")),
+    }
+}
+
+fn load(info: &Info) -> Load {
+    let number = |name| info.number(name).unwrap_or_default();
+    Load {
+        commands: number("total_commands_processed"),
+        ops: number("instantaneous_ops_per_sec"),
+        memory: number("used_memory"),
+        max_memory: number("maxmemory"),
+        clients: number("connected_clients"),
+        keys: info.keys(),
+        uptime: number("uptime_in_seconds"),
     }
 }
 

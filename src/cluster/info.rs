@@ -25,6 +25,16 @@ impl Info {
         self.get(field)?.parse().ok()
     }
 
+    /// How many keys all databases hold together, by the `dbN:keys=…` lines of `INFO keyspace`.
+    pub fn keys(&self) -> u64 {
+        let counts = self.0.lines().filter_map(|line| {
+            let (number, rest) = line.strip_prefix("db")?.split_once(":keys=")?;
+            number.parse::<u32>().ok()?;
+            rest.split(',').next()?.parse::<u64>().ok()
+        });
+        counts.fold(0, u64::saturating_add)
+    }
+
     /// Whether any database holds a key, by the `dbN:keys=…` lines of `INFO keyspace`.
     pub fn has_keys(&self) -> bool {
         self.0.lines().any(|line| {
@@ -90,6 +100,13 @@ mod tests {
         assert!(Info::new("# Keyspace\r\ndb0:keys=1,expires=0,avg_ttl=0\r\n".into()).has_keys());
         assert!(Info::new("# Keyspace\r\ndb12:keys=3,expires=0\r\n".into()).has_keys());
         assert!(!Info::new("# Keyspace\r\ndb0:keys=0,expires=0\r\n".into()).has_keys());
+    }
+
+    #[test]
+    fn keys_of_all_databases_are_counted() {
+        let info = "db0:keys=3,expires=0\r\ndb7:keys=4,expires=1\r\ndbsize:keys=9\r\ndb1:x\r\n";
+        assert_eq!(Info::new(info.into()).keys(), 7);
+        assert_eq!(Info::default().keys(), 0);
     }
 
     #[test]

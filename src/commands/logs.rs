@@ -1,13 +1,14 @@
 //! `rcluster logs`.
 
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use super::Call;
 use crate::cli::LogsArgs;
 use crate::error::{Error, Result};
 use crate::ops::{self, LogStart, LogsWish};
-use crate::report::LogPrinter;
+use crate::report::{LogPrinter, Shown};
 use crate::sys;
 
 /// How many lines of each node are shown before it is followed.
@@ -15,6 +16,18 @@ const LAST: u64 = 10;
 
 pub(super) async fn run(call: &Call, args: &LogsArgs) -> Result<ExitCode> {
     let context = &call.context;
+    if let Some(directory) = &args.export {
+        return export(call, args, directory).await;
+    }
+    if args.errors {
+        let troubles = ops::troubles(context, &args.nodes, args.since).await?;
+        call.answer(&Shown::Troubles(&troubles))?;
+        return Ok(if troubles.found.is_empty() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(5)
+        });
+    }
     let tail = args
         .tail
         .or((args.follow && args.since.is_none()).then_some(LAST));
@@ -41,5 +54,31 @@ pub(super) async fn run(call: &Call, args: &LogsArgs) -> Result<ExitCode> {
             source,
         })?;
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn export(call: &Call, args: &LogsArgs, directory: &Path) -> Result<ExitCode> {
+    let context = &call.context;
+    let report = &call.report;
+    let mut texts = vec![("versions.json", report.for_file(&Shown::Version, true))];
+    // What cannot be seen is told by its file too, and the rest is exported all the same.
+    texts.push(match ops::status(context).await {
+        Ok(answer) => (
+            "status.json",
+            report.for_file(&Shown::Status(&answer, 64), true),
+        ),
+        Err(error @ Error::NoSuchCluster { .. }) => return Err(error),
+        Err(error) => ("status.txt", format!("{error}\n")),
+    });
+    texts.push((
+        "errors.txt",
+        match ops::troubles(context, &args.nodes, None).await {
+            Ok(troubles) => report.for_file(&Shown::Troubles(&troubles), false),
+            Err(error @ Error::Usage { .. }) => return Err(error),
+            Err(error) => format!("{error}\n"),
+        },
+    ));
+    let exported = ops::export(context, &args.nodes, directory, &texts).await?;
+    call.answer(&Shown::Exported(&exported))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,10 @@
 //! One verb, one file: arguments → ops → answer. This file is the way from the command line to the
 //! verb, and from its result to the exit code.
 
+mod call;
 mod clean;
+mod complete;
+mod completions;
 mod config;
 mod create;
 mod doctor;
@@ -9,13 +12,18 @@ mod down;
 mod env;
 mod list;
 mod logs;
+mod man;
+mod restart;
 mod run;
 mod server;
 mod start;
 mod status;
 mod stop;
+mod talk;
 mod up;
 mod version;
+mod wait;
+mod watch;
 
 use std::env::var_os;
 use std::ffi::OsString;
@@ -39,6 +47,9 @@ use crate::sys;
 
 /// Runs the command line `arguments` (the program's name first) to its exit code.
 pub fn main(arguments: &[OsString]) -> ExitCode {
+    if let Some(completion) = cli::Completion::asked(arguments) {
+        return complete::run(completion);
+    }
     let started_as = StartedAs {
         umask: sys::private_umask(),
         descriptors: sys::keep_descriptors_to_ourselves(),
@@ -148,7 +159,8 @@ fn run(
     }
     // Read before signals are caught: whoever is to type a password may press Ctrl-C instead.
     let wish = match &cli.verb {
-        Verb::Start(args) | Verb::Up(args) => start::wish(args),
+        Verb::Start(args) => start::wish(args),
+        Verb::Up(args) => start::wish(&args.shape),
         Verb::Run(args) => start::wish(&args.shape),
         _ => Ok(StartWish::default()),
     };
@@ -166,6 +178,7 @@ fn run(
         };
         // Asked before signals are caught: whoever presses Ctrl-C at a question means it.
         match &cli.verb {
+            Verb::Clean(args) if args.logs => {}
             Verb::Clean(args) => call.confirm_deletion(args.yes)?,
             Verb::Down(args) => call.confirm_deletion(args.yes)?,
             _ => {}
@@ -201,9 +214,14 @@ fn perform(call: &Call, verb: &Verb, progress: &Progress) -> Result<ExitCode> {
         })?;
     let work = dispatch(call, verb);
     let ended = runtime.block_on(async {
-        // The first does something of its own when a signal comes. The second leaves nothing behind:
-        // a signal ends it even while nobody takes what it writes.
-        if matches!(verb, Verb::Run(_) | Verb::Logs(_)) {
+        // The first two do something of their own when a signal comes. The third leaves nothing
+        // behind: a signal ends it even while nobody takes what it writes.
+        let minds_signals = match verb {
+            Verb::Run(_) | Verb::Logs(_) => true,
+            Verb::Up(args) => args.foreground,
+            _ => false,
+        };
+        if minds_signals {
             Ended::Done(work.await)
         } else {
             until_signal(work).await
@@ -274,18 +292,25 @@ async fn dispatch(call: &Call, verb: &Verb) -> Result<ExitCode> {
     match verb {
         Verb::Start(_) => start::run(call, &call.wish).await,
         Verb::Create(args) => create::run(call, args).await,
-        Verb::Up(_) => up::run(call, &call.wish).await,
+        Verb::Up(args) => up::run(call, args).await,
         Verb::Run(args) => run::run(call, args).await,
         Verb::Status => status::run(call).await,
         Verb::List => list::run(call).await,
+        Verb::Watch(args) => watch::run(call, args).await,
         Verb::Env(args) => env::run(call, args).await,
+        Verb::Cli(args) => talk::run(call, args).await,
+        Verb::Call(args) => call::run(call, args).await,
         Verb::Stop(args) => stop::run(call, args).await,
-        Verb::Clean(_) => clean::run(call).await,
+        Verb::Clean(args) => clean::run(call, args).await,
         Verb::Down(args) => down::run(call, args).await,
         Verb::Logs(args) => logs::run(call, args).await,
+        Verb::Restart(args) => restart::run(call, args).await,
+        Verb::Wait(args) => wait::run(call, args).await,
         Verb::Server(verb) => server::run(call, verb).await,
         Verb::Doctor(args) => doctor::run(call, args).await,
         Verb::Config(verb) => config::run(call, verb),
+        Verb::Completions(args) => completions::run(call, args),
+        Verb::Man(args) => man::run(call, args),
         Verb::Version => version::run(call),
     }
 }
@@ -300,14 +325,21 @@ impl Verb {
             Self::Run(_) => "run",
             Self::Status => "status",
             Self::List => "list",
+            Self::Watch(_) => "watch",
             Self::Env(_) => "env",
+            Self::Cli(_) => "cli",
+            Self::Call(_) => "call",
             Self::Stop(_) => "stop",
             Self::Clean(_) => "clean",
             Self::Down(_) => "down",
             Self::Logs(_) => "logs",
+            Self::Restart(_) => "restart",
+            Self::Wait(_) => "wait",
             Self::Server(verb) => verb.name(),
             Self::Doctor(_) => "doctor",
             Self::Config(_) => "config",
+            Self::Completions(_) => "completions",
+            Self::Man(_) => "man",
             Self::Version => "version",
         }
     }
@@ -318,11 +350,17 @@ impl Verb {
             self,
             Self::Status
                 | Self::List
+                | Self::Watch(_)
                 | Self::Env(_)
                 | Self::Logs(_)
+                | Self::Cli(_)
+                | Self::Call(_)
+                | Self::Wait(_)
                 | Self::Server(ServerVerb::List)
                 | Self::Doctor(_)
                 | Self::Config(_)
+                | Self::Completions(_)
+                | Self::Man(_)
                 | Self::Version
         )
     }

@@ -55,7 +55,7 @@ pub(super) async fn run(call: &Call, args: &RunArgs) -> Result<ExitCode> {
         after: cluster.answer.elapsed,
     });
     // Nothing of ours is drawn over what the command says.
-    call.progress.finish();
+    call.progress.finish_with_lines();
     let variables = cluster.variables()?;
     let ended = ops::run(&command, &variables, &mut signals).await;
     tokio::select! {

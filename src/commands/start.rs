@@ -83,6 +83,7 @@ pub(super) fn wish(args: &StartArgs) -> Result<StartWish> {
         }),
         certificates: certificates(args)?,
         yes: args.yes,
+        wipe: false,
         retain: args.retain,
     })
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::fleet::{Fleet, Life};
-use crate::cluster::{NodeAddr, NodeId, Role, SlotRange};
+use crate::cluster::{NodeAddr, NodeId, NodeLine, Role, SlotRange};
 use crate::error::{Error, NodeProblem, Result};
 use crate::plan::{Candidate, ClientCertificates, Layout, Target, View};
 use crate::server::SOCKET;
@@ -112,6 +112,8 @@ pub struct Answer {
     pub slots_assigned: u64,
     /// `cluster_slots_ok` of the same node.
     pub slots_ok: u64,
+    /// The slots of each shard, in the order of their numbers.
+    pub shards: Vec<Vec<SlotRange>>,
     /// The nodes.
     pub nodes: Vec<NodeAnswer>,
     /// What is wrong; empty when nothing is.
@@ -188,6 +190,13 @@ impl Answer {
             replicas: manifest.spec.replicas,
             slots_assigned: best.map_or(0, |view| view.info.slots_assigned),
             slots_ok: best.map_or(0, |view| view.info.slots_ok),
+            shards: if manifest.formed {
+                owners(views).map_or_else(Vec::new, |(_, owners)| {
+                    owners.into_iter().map(|line| line.slots.clone()).collect()
+                })
+            } else {
+                Vec::new()
+            },
             nodes,
             problems: Vec::new(),
         }
@@ -254,29 +263,23 @@ fn entrance(cluster: &Cluster, manifest: &Manifest) -> Entrance {
     }
 }
 
+/// Who owns slots, in slot order, by the first node that knows of any; and what else that node sees.
+fn owners(views: &[Option<View>]) -> Option<(&View, Vec<&NodeLine>)> {
+    let mut views = views.iter().flatten();
+    let view = views.find(|view| view.info.slots_assigned > 0)?;
+    let mut owners: Vec<&NodeLine> = view
+        .nodes
+        .iter()
+        .filter(|node| !node.slots.is_empty())
+        .collect();
+    owners.sort_by_key(|node| node.slots.first().copied());
+    Some((view, owners))
+}
+
 /// The shard of each node: by what the nodes see, in slot order; else as it was planned.
 fn shards(manifest: &Manifest, views: &[Option<View>]) -> Vec<Option<usize>> {
     let count = manifest.nodes.len();
-    let owners = views
-        .iter()
-        .flatten()
-        .find(|view| view.info.slots_assigned > 0)
-        .map(|view| {
-            let mut owners: Vec<_> = view
-                .nodes
-                .iter()
-                .filter(|node| !node.slots.is_empty())
-                .collect();
-            owners.sort_by_key(|node| node.slots.first().copied());
-            (
-                view,
-                owners
-                    .iter()
-                    .map(|node| node.id.clone())
-                    .collect::<Vec<_>>(),
-            )
-        });
-    let Some((view, owners)) = owners.filter(|_| manifest.formed) else {
+    let Some((view, owners)) = owners(views).filter(|_| manifest.formed) else {
         let layout = Layout::new(manifest.spec.primaries, manifest.spec.replicas);
         return (0..count)
             .map(|number| layout.shard_of(number).map(|shard| shard + 1))
@@ -296,7 +299,7 @@ fn shards(manifest: &Manifest, views: &[Option<View>]) -> Vec<Option<usize>> {
             };
             owners
                 .iter()
-                .position(|id| id == owner)
+                .position(|line| line.id == *owner)
                 .map(|shard| shard + 1)
         })
         .collect()

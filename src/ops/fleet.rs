@@ -52,6 +52,8 @@ pub(super) struct Node {
     pub(super) log: PathBuf,
     /// How its process ended, if it ended while we looked on.
     end: Option<String>,
+    /// Whether it ended otherwise than with 0, as far as can be known.
+    failed: bool,
     /// Whether this run spawned it.
     spawned: bool,
 }
@@ -73,6 +75,7 @@ impl Node {
             connection: None,
             log,
             end: None,
+            failed: false,
             spawned: false,
         }
     }
@@ -93,20 +96,40 @@ impl Node {
 
     /// Looks whether its process has ended; then how, in words.
     pub(super) fn has_ended(&mut self) -> Option<String> {
-        let how = match &mut self.life {
+        let status = match &mut self.life {
             Life::Elsewhere => return Some("cannot be seen from here".into()),
             Life::Dead => return Some(self.end.clone().unwrap_or_else(|| "does not run".into())),
-            Life::Process(process) => process.has_ended().then(|| "has ended".to_owned()),
-            Life::Child(child) => match child.ended() {
-                Ok(Some(status)) => Some(format!("ended with {status}")),
-                Ok(None) | Err(_) => None,
-            },
+            Life::Process(process) => process.has_ended().then(|| process.reap()),
+            Life::Child(child) => child.ended().ok().flatten().map(Some),
         }?;
+        self.failed = status.is_none_or(|status| !status.success());
+        let how = match status {
+            Some(status) => format!("ended with {status}"),
+            None => "has ended".to_owned(),
+        };
         self.spawned = matches!(self.life, Life::Child(_));
         self.life = Life::Dead;
         self.connection = None;
         self.end = Some(how.clone());
         Some(how)
+    }
+
+    /// Looks again for its process, by what is written down now: somebody may have started it anew.
+    /// Says whether rcluster ended it, as far as that is written down.
+    pub(super) fn find_again(&mut self, cluster: &Cluster) -> bool {
+        let Ok(processes) = cluster.processes() else {
+            return false;
+        };
+        let processes = processes.unwrap_or_default();
+        if let Ok(life) = life_of(&processes, self.addr.port) {
+            self.life = life;
+        }
+        processes.stopping || !processes.nodes.contains_key(&self.addr.port)
+    }
+
+    /// Whether it ended otherwise than a server does that was told to, as far as can be known.
+    pub(super) fn failed(&self) -> bool {
+        self.failed
     }
 
     /// Its death, if it has ended: how, why, and the end of its log.
@@ -337,6 +360,11 @@ impl Fleet {
                 left: String::new(),
             });
         }
+        self.refuse_refusals()
+    }
+
+    /// Fails if a node has refused a command for want of rights.
+    pub(super) fn refuse_refusals(&self) -> Result<()> {
         let refusals = self.nodes.iter().filter_map(|node| {
             let message = node.connection.as_ref()?.refusal()?.to_owned();
             let node = node.addr.to_string();

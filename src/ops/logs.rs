@@ -95,15 +95,17 @@ fn follower<'a>(
     nodes: &[(usize, NodeAddr)],
     wish: &LogsWish,
 ) -> Follower<'a> {
-    let since = wish.since.map(|since| {
-        let since = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
-        LogTime(now().0.saturating_sub(since))
-    });
-    let mut follower = Follower::new(cluster, since);
+    let mut follower = Follower::new(cluster, wish.since.map(ago));
     for &(index, addr) in nodes {
         follower.add(index, addr, wish.start);
     }
     follower
+}
+
+/// The time that was `since` ago.
+pub(super) fn ago(since: Duration) -> LogTime {
+    let since = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+    LogTime(now().0.saturating_sub(since))
 }
 
 /// The numbers (from 1) and addresses of the nodes that `targets` mean; of all nodes if it is empty.

@@ -6,12 +6,15 @@
 
 mod access;
 mod answer;
+mod call;
 mod clean;
+mod clean_logs;
 mod commands;
 mod context;
 mod create;
 mod doctor;
 mod env;
+mod export;
 mod fleet;
 mod follow;
 mod launch;
@@ -21,6 +24,7 @@ mod logs;
 mod new;
 mod programs;
 mod ready;
+mod restart;
 mod resume;
 #[cfg(feature = "cli")]
 mod run;
@@ -32,21 +36,30 @@ mod settle;
 mod start;
 mod status;
 mod stop;
+mod supervise;
+mod talk;
 mod temporary;
 mod tick;
+mod trouble;
 mod up;
 mod wait;
+mod wait_for;
+mod watch;
 mod wish;
 
 pub use answer::{Answer, Entrance, NodeAnswer, ProcessState, State};
+pub use call::{Called, Silence, call};
 pub use clean::{Cleaned, clean, down};
+pub use clean_logs::{Emptied, clean_logs};
 pub use context::Context;
 pub use create::{CreateWish, Planned, create, plan_create};
 pub use doctor::{DoctorWish, doctor};
 pub use env::{EnvAnswer, EnvFormat, Variable, env, environment, url};
+pub use export::{Exported, export};
 pub use follow::{LogStart, NodeLine};
 pub use list::{Listed, list};
 pub use logs::{LogSink, LogsWish, follow_logs, logs};
+pub use restart::{RestartWish, Restarted, restart};
 #[cfg(feature = "cli")]
 pub use run::{Command, RunEnd, run};
 pub use servers::{
@@ -57,6 +70,11 @@ pub use serving::{fail_over, kill, wait_ready, wait_serving};
 pub use start::start;
 pub use status::status;
 pub use stop::{StopResult, Stopped, stop};
+pub use supervise::{Foreground, Restart};
+pub use talk::{Heard, Talk, Visit, unanswerable, visit};
 pub use temporary::{Temporary, TemporaryWish};
+pub use trouble::{Trouble, TroubleKind, Troubles, troubles};
 pub use up::up;
+pub use wait_for::{WaitFor, wait_for};
+pub use watch::{News, Watch};
 pub use wish::{DEFAULT_PORT, StartWish, TlsWish};

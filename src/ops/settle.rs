@@ -17,7 +17,7 @@ use crate::store::{Cluster, Journal, Manifest};
 use crate::sys;
 
 /// How long a primary may take to count its replicas (`replicationCron`, each second).
-const REPLICA_COUNT: Duration = Duration::from_secs(2);
+pub(super) const REPLICA_COUNT: Duration = Duration::from_secs(2);
 
 /// How long replicas may be apart from their primaries before their logs are asked why: they try
 /// again each second (`replicationCron`), and say so each time.
@@ -329,9 +329,10 @@ impl Fleet {
     /// Writes to each primary until all take it.
     pub(super) async fn write_to_primaries(&self, context: &Context, views: &[View]) -> Result<()> {
         let patience = context.patience("every primary to take a write");
+        let views: Vec<(usize, &View)> = views.iter().enumerate().collect();
         let began = Instant::now();
         loop {
-            let (problems, lasting) = self.write_once(views).await?;
+            let (problems, lasting) = self.write_once(&views).await?;
             // A primary counts its good replicas once a second: NOREPLICAS may pass.
             let is_patient = |problem: &NodeProblem| {
                 problem.message.starts_with("NOREPLICAS") && began.elapsed() < REPLICA_COUNT
@@ -352,17 +353,18 @@ impl Fleet {
         }
     }
 
-    /// Writes a key of its own range to each primary, and deletes it. Returns refusals that pass,
+    /// Writes a key of its own range to each primary among the nodes whose numbers and views are
+    /// given, and deletes it. Returns refusals that pass,
     /// and apart from them those that waiting cannot cure; missing rights are an error.
     pub(super) async fn write_once(
         &self,
-        views: &[View],
+        views: &[(usize, &View)],
     ) -> Result<(Vec<NodeProblem>, Vec<NodeProblem>)> {
         let random = sys::random_number().map_err(|source| Error::Io {
             what: "get a random number".into(),
             source,
         })?;
-        let results = join_all(views.iter().enumerate().filter_map(|(number, view)| {
+        let results = join_all(views.iter().filter_map(|&(number, view)| {
             let slots = &view
                 .myself()
                 .filter(|myself| !myself.slots.is_empty())?

@@ -243,7 +243,9 @@ pub(super) async fn bring_up(
             }
         }
         let order = prepare(context, cluster, manifest, &dead, &programs)?;
-        refuse_to_wipe(cluster, manifest, &mut fleet, &dead).await?;
+        if !wish.wipe {
+            refuse_to_wipe(cluster, manifest, &mut fleet, &dead).await?;
+        }
         let mut values = Vec::new();
         if manifest.formed || journal.is_forming() {
             let (count, timeout) = (fleet.nodes.len(), manifest.spec.node_timeout_ms);

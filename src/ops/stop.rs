@@ -134,7 +134,7 @@ pub(super) async fn end(fleet: Fleet, grace: Duration) -> Result<()> {
 
 /// Which nodes are replicas by their own `nodes.conf`: a primary that is told to end before its
 /// replicas would wait for them, and they would elect another. A guess is enough.
-fn replicas(cluster: &Cluster, manifest: &Manifest) -> Vec<usize> {
+pub(super) fn replicas(cluster: &Cluster, manifest: &Manifest) -> Vec<usize> {
     let is_replica = |port: u16| {
         let bytes = cluster
             .node(port)
@@ -160,7 +160,7 @@ fn replicas(cluster: &Cluster, manifest: &Manifest) -> Vec<usize> {
 
 /// Tells all nodes to end, the nodes `first` before the others, kills those that have not after
 /// `grace`, and returns when all have ended.
-async fn end_all(
+pub(super) async fn end_all(
     fleet: Fleet,
     first: &[usize],
     grace: Duration,

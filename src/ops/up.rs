@@ -18,12 +18,18 @@ use crate::store::{Cluster, Lock, Work};
 /// Has the cluster run and be formed. A new one is started as a cluster from the first moment;
 /// nodes that were started are formed by commands; dead nodes of a formed one are started again.
 pub async fn up(context: &Context, wish: &StartWish) -> Result<Answer> {
+    raise(context, wish, &mut false).await
+}
+
+/// [`up`], which says in `made`, as soon as it is known, whether there was no such cluster before.
+pub(super) async fn raise(context: &Context, wish: &StartWish, made: &mut bool) -> Result<Answer> {
     wish.check()?;
     let found = limits::before_making(context, wish).await?;
     let Some((cluster, lock)) = context.lock(true).await? else {
         return Err(context.no_such_cluster());
     };
     let Some(mut manifest) = usable_manifest(context, &cluster).await? else {
+        *made = true;
         return seed(context, &cluster, &lock, wish, found).await;
     };
     if manifest.formed {

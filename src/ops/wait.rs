@@ -72,6 +72,32 @@ impl Patience {
     }
 }
 
+/// A beat to look at things by. Rounds that could not be begun in time are left out, and the others
+/// stay where they would have been: those who share a beginning share their rounds.
+#[derive(Debug)]
+pub(super) struct Beat {
+    interval: tokio::time::Interval,
+    began: tokio::time::Instant,
+}
+
+impl Beat {
+    /// A beat every `period`, the first one at `began`. The period must not be zero.
+    pub(super) fn new(began: Instant, period: Duration) -> Self {
+        let began = tokio::time::Instant::from_std(began);
+        let mut interval = tokio::time::interval_at(began, period);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        Self { interval, began }
+    }
+
+    /// Waits for the next round; its number, from 0. Nothing is lost if the wait is dropped.
+    pub(super) async fn next(&mut self) -> u64 {
+        let at = self.interval.tick().await;
+        let passed = at.duration_since(self.began).as_micros();
+        let round = passed / self.interval.period().as_micros().max(1);
+        u64::try_from(round).unwrap_or(u64::MAX)
+    }
+}
+
 /// Lets a moment pass, for something that a server does by itself in that time.
 pub(super) async fn moment(moment: Duration) {
     tokio::time::sleep(moment).await;

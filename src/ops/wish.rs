@@ -68,6 +68,9 @@ pub struct StartWish {
     /// `--yes`: older servers, and those of the other kind, may be given the data; an unprotected
     /// cluster may be opened to the network.
     pub yes: bool,
+    /// A primary that persists nothing may be started while replicas have what it forgot, which
+    /// they will forget too.
+    pub wipe: bool,
     /// `--retain`: what a failed first start made is kept.
     pub retain: bool,
 }

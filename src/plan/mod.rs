@@ -15,13 +15,14 @@ mod selector;
 mod spec;
 mod surroundings;
 mod target;
+pub mod watch;
 
 pub use directive::{Directive, last_value, load_module, parse_conf, parse_set, parse_set_for};
 pub use finding::{Finding, Verdict};
 pub use formation::{Step, by_commands, finish};
 pub use layout::{Layout, Shard};
 pub use limits::{Cap, Disk, Limiter, Machine, Needs, OpenFiles, judge as judge_limits, size};
-pub use ready::{Expected, Replication, View, missing};
+pub use ready::{Expected, Replication, View, missing, missing_to_serve};
 pub use security::{
     Certificates, ClientCertificates, Secrets, Security, Tls, check_password, lets_anybody_in,
     quoted,

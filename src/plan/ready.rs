@@ -81,6 +81,59 @@ pub fn missing(expected: &Expected, views: &[Result<View, String>]) -> Vec<NodeP
         .collect()
 }
 
+/// What the nodes that live, by number in `lives`, lack for the cluster to serve: the same over
+/// them alone, while each slot has one of them for its primary.
+pub fn missing_to_serve(
+    expected: &Expected,
+    views: &[Result<View, String>],
+    lives: &[bool],
+) -> Vec<NodeProblem> {
+    let living = |number: &usize| lives.get(*number) == Some(&true);
+    let numbers: Vec<usize> = (0..views.len()).filter(living).collect();
+    if numbers.is_empty() {
+        return missing(expected, views);
+    }
+    let id = |number: &usize| {
+        let own = views.get(*number).and_then(|view| view.as_ref().ok());
+        let own = own.and_then(View::myself).map(|line| line.id.clone());
+        own.or_else(|| expected.ids.get(*number).cloned().flatten())
+    };
+    let ids: Vec<Option<NodeId>> = numbers.iter().map(id).collect();
+    let dead: BTreeSet<&NodeId> = (0..views.len())
+        .filter(|number| !living(number))
+        .filter_map(|number| expected.ids.get(number)?.as_ref())
+        .collect();
+    let without_dead = |number: &usize| {
+        let view = views.get(*number)?;
+        Some(view.clone().map(|mut view| {
+            view.nodes.retain(|line| !dead.contains(&line.id));
+            view
+        }))
+    };
+    let among = Expected {
+        names: numbers.iter().map(|&n| name_of(expected, n)).collect(),
+        ids,
+        shape: None,
+    };
+    let views: Vec<Result<View, String>> = numbers.iter().filter_map(without_dead).collect();
+    let mut problems = missing(&among, &views);
+    for (name, view) in among.names.iter().zip(&views) {
+        let Ok(view) = view else { continue };
+        let lines = view.nodes.iter();
+        let primaries = lines.filter(|line| line.role == Role::Primary);
+        let ranges = primaries.flat_map(|line| &line.slots);
+        let count: u64 = ranges
+            .map(|range| u64::from(range.last() - range.first()) + 1)
+            .sum();
+        if count < u64::from(SLOT_COUNT) {
+            let lost = u64::from(SLOT_COUNT) - count;
+            let text = format!("sees {lost} slots without a living primary");
+            problems.push(NodeProblem::new(name, text));
+        }
+    }
+    problems
+}
+
 fn name_of(expected: &Expected, number: usize) -> String {
     expected
         .names

@@ -15,11 +15,21 @@ const SCHEMA_VERSION: u32 = 1;
 /// The document of an answer.
 pub(super) fn answer(shown: &Shown, program: &str) -> String {
     document(match shown {
-        Shown::Started(answer) | Shown::Formed(answer) | Shown::Status(answer) => cluster(answer),
+        Shown::Started(answer)
+        | Shown::Formed(answer)
+        | Shown::Status(answer, _)
+        | Shown::Waited(answer, _) => cluster(answer),
+        Shown::Emptied(emptied) => super::logs::emptied_document(emptied),
+        Shown::Restarted(restarted) => {
+            let mut fields = cluster(&restarted.answer);
+            fields["restarted"] = json!(restarted.nodes);
+            fields
+        }
         Shown::Planned(planned) => plan(planned),
         Shown::List(clusters) => {
             json!({ "clusters": clusters.iter().map(listed).collect::<Vec<_>>() })
         }
+        Shown::Called(called, _) => super::reply::document(called),
         Shown::Env(answer, _) => super::env::document(answer),
         Shown::Stopped(stopped) => stop(stopped),
         Shown::Cleaned(cleaned) => clean(cleaned),
@@ -29,6 +39,11 @@ pub(super) fn answer(shown: &Shown, program: &str) -> String {
             json!({ "checks": checks.collect::<Vec<_>>() })
         }
         Shown::Settings(overview, _) => settings(overview),
+        Shown::Completions(shell, script) => json!({ "shell": shell, "script": script }),
+        Shown::Page(name, roff) => json!({ "page": name, "roff": roff }),
+        Shown::Pages(dir, names) => json!({ "dir": dir, "pages": names }),
+        Shown::Exported(exported) => super::logs::exported_document(exported),
+        Shown::Troubles(troubles) => super::trouble::document(troubles),
         Shown::Version => json!({ "version": env!("CARGO_PKG_VERSION") }),
     })
 }

@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 
 use super::Report;
 use super::style::Style;
+use super::text::push;
 use crate::cluster::{Level, LogRole};
 use crate::error::NodeProblem;
-use crate::ops::NodeLine;
+use crate::ops::{Emptied, Exported, NodeLine};
 
 /// Writes lines of logs to standard output. It keeps none: logs may be large.
 #[derive(Debug)]
@@ -97,6 +98,68 @@ impl LogPrinter {
             }
         }
     }
+}
+
+/// The text of `logs --export`.
+pub(super) fn exported(out: &mut String, exported: &Exported, style: Style) {
+    for NodeProblem { node, message, .. } in &exported.problems {
+        push(out, &format!("{} {node} {message}", style.bad("!")));
+    }
+    push(
+        out,
+        &format!(
+            "Exported {} files to {}",
+            exported.files.len(),
+            exported.directory.display()
+        ),
+    );
+}
+
+/// The document of `logs --export`.
+pub(super) fn exported_document(exported: &Exported) -> Value {
+    let words = |problem: &NodeProblem| format!("{} {}", problem.node, problem.message);
+    json!({
+        "name": exported.name,
+        "directory": exported.directory,
+        "files": exported.files,
+        "problems": exported.problems.iter().map(words).collect::<Vec<_>>(),
+    })
+}
+
+/// The text of `clean --logs`.
+pub(super) fn emptied(out: &mut String, emptied: &Emptied) {
+    let logs = match emptied.logs.len() {
+        0 => "unchanged: there are no logs".to_owned(),
+        1 => "Emptied 1 log".to_owned(),
+        n => format!("Emptied {n} logs"),
+    };
+    #[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
+    let size = emptied.bytes as f64 / f64::from(1 << 20);
+    push(
+        out,
+        &if emptied.logs.is_empty() {
+            logs
+        } else {
+            format!("{logs} of {size:.1} MiB")
+        },
+    );
+    for path in &emptied.left {
+        push(
+            out,
+            &format!("  left alone, no log of a server: {}", path.display()),
+        );
+    }
+}
+
+/// The document of `clean --logs`.
+pub(super) fn emptied_document(emptied: &Emptied) -> Value {
+    json!({
+        "name": emptied.name,
+        "changed": !emptied.logs.is_empty(),
+        "logs": emptied.logs,
+        "bytes": emptied.bytes,
+        "left": emptied.left,
+    })
 }
 
 impl AsFd for LogPrinter {

@@ -1,23 +1,34 @@
 //! The only writer: answers on standard output; progress, hints and failures on standard error.
 
+mod complete;
 mod env;
 mod json;
 mod logs;
 mod progress;
+mod prompt;
+mod reply;
 mod servers;
 mod settings;
 mod style;
 mod text;
+mod trouble;
 
 use std::io::{self, Write as _};
+use std::path::Path;
 
+pub use complete::complete;
 pub use env::{masks, variables};
 pub use logs::LogPrinter;
 pub use progress::Progress;
-pub use style::Style;
+pub use prompt::Prompt;
+pub use reply::{formatted, raw, redirected};
+pub use style::{Style, speaks_utf8};
 
 use crate::error::Error;
-use crate::ops::{Answer, Cleaned, EnvAnswer, Listed, Planned, ServerAnswer, Stopped};
+use crate::ops::{
+    Answer, Called, Cleaned, Emptied, EnvAnswer, Exported, Listed, Planned, Restarted,
+    ServerAnswer, Stopped, Troubles, WaitFor,
+};
 use crate::plan::Finding;
 use crate::settings::Overview;
 
@@ -45,12 +56,14 @@ pub enum Shown<'a> {
     Formed(&'a Answer),
     /// Of `create --dry-run`.
     Planned(&'a Planned),
-    /// Of `status`.
-    Status(&'a Answer),
+    /// Of `status`, with a picture of this width, in columns.
+    Status(&'a Answer, usize),
     /// Of `list`.
     List(&'a [Listed]),
     /// Of `env`, and the same as text.
     Env(&'a EnvAnswer, &'a str),
+    /// Of `call`, and the command.
+    Called(&'a [Called], &'a [Vec<u8>]),
     /// Of `stop`.
     Stopped(&'a Stopped),
     /// Of `clean` and `down`.
@@ -61,6 +74,22 @@ pub enum Shown<'a> {
     Checked(&'a [Finding]),
     /// Of `config show`, and whether origins are wanted.
     Settings(&'a Overview, bool),
+    /// Of `completions`: the shell, and its script.
+    Completions(&'a str, &'a str),
+    /// Of `man`: a page's name, and its text for groff.
+    Page(&'a str, &'a str),
+    /// Of `man --out`: the directory, and the files' names.
+    Pages(&'a Path, &'a [String]),
+    /// Of `clean --logs`.
+    Emptied(&'a Emptied),
+    /// Of `restart`.
+    Restarted(&'a Restarted),
+    /// Of `wait`.
+    Waited(&'a Answer, WaitFor),
+    /// Of `logs --export`.
+    Exported(&'a Exported),
+    /// Of `logs --errors`.
+    Troubles(&'a Troubles),
     /// Of `version`.
     Version,
 }
@@ -85,6 +114,15 @@ impl Report {
         Ok(())
     }
 
+    /// An answer as a file holds it: without colours, or as JSON.
+    pub fn for_file(&self, shown: &Shown, as_json: bool) -> String {
+        if as_json {
+            json::answer(shown, &self.program)
+        } else {
+            text::answer(shown, Style::new(Some(false), false), &self.program)
+        }
+    }
+
     /// Writes a failure to standard error.
     pub fn failure(&self, error: &Error) {
         let text = if self.json {
@@ -99,6 +137,13 @@ impl Report {
     pub fn help(&self, text: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();
         out.write_all(text.as_bytes())?;
+        out.flush()
+    }
+
+    /// Writes to standard output at once.
+    pub fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes)?;
         out.flush()
     }
 

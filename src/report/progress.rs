@@ -1,6 +1,7 @@
 //! What happens, while it happens: a bar on a terminal, lines in a log.
 
 use std::io::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use crate::event::Event;
 #[derive(Debug)]
 pub struct Progress {
     bar: Option<Mutex<ProgressBar>>,
+    /// Whether the bar is taken away for good.
+    lines_only: AtomicBool,
     quiet: bool,
     json: bool,
     verbose: bool,
@@ -36,6 +39,7 @@ impl Progress {
         });
         Self {
             bar,
+            lines_only: AtomicBool::new(false),
             quiet,
             json,
             verbose,
@@ -51,7 +55,8 @@ impl Progress {
             }
             return;
         }
-        let Some(bar) = &self.bar else {
+        let bar = self.bar.as_ref();
+        let Some(bar) = bar.filter(|_| !self.lines_only.load(Ordering::Relaxed)) else {
             if let Some(line) = line(event, self.verbose) {
                 self.print(event, &line);
             }
@@ -61,6 +66,7 @@ impl Progress {
         match event {
             Event::Note(_)
             | Event::Warning(_)
+            | Event::Died { .. }
             | Event::Killed { .. }
             | Event::Running { .. }
             | Event::Detail(_) => {
@@ -88,10 +94,18 @@ impl Progress {
         }
     }
 
+    /// The same for good: what comes is shown in lines, among what nodes or programs write.
+    pub fn finish_with_lines(&self) {
+        self.finish();
+        self.lines_only.store(true, Ordering::Relaxed);
+    }
+
     fn print(&self, event: &Event, line: &str) {
         let line = match event {
             Event::Note(_) | Event::Killed { .. } => format!("{} {line}", self.style.warn("note:")),
-            Event::Warning(_) => format!("{} {line}", self.style.bad("warning:")),
+            Event::Warning(_) | Event::Died { .. } => {
+                format!("{} {line}", self.style.bad("warning:"))
+            }
             _ => line.to_owned(),
         };
         // A closed standard error is no reason to stop.
@@ -108,6 +122,7 @@ fn line(event: &Event, verbose: bool) -> Option<String> {
         | Event::Fetching { .. }
         | Event::Building { .. }
         | Event::Stopping { .. }
+        | Event::Died { .. }
         | Event::Running { .. } => Some(state(event)),
         Event::Note(text) | Event::Warning(text) => Some(text.clone()),
         Event::Killed { node, grace } => Some(format!(
@@ -134,6 +149,7 @@ fn state(event: &Event) -> String {
             cluster,
             after,
         } => format!("{cluster} ready in {after:.2?}; running {command}"),
+        Event::Died { node, how } => format!("{node}, {how}"),
         Event::Answered { done, of } => format!("{done} of {of} nodes answer"),
         Event::Forming { nodes } => format!("forming a cluster of {}", count(*nodes)),
         Event::Waiting { what, done, of } => format!("waiting for {what} ({done} of {of} nodes)"),

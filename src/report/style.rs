@@ -1,6 +1,7 @@
 //! Colours, or none.
 
 use std::env;
+use std::ffi::OsStr;
 
 /// Whether to paint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,5 +56,36 @@ impl Style {
     /// What is secondary.
     pub fn dim(self, text: &str) -> String {
         self.paint("2", text)
+    }
+}
+
+/// Whether the locale is one of UTF-8; where it says nothing, ASCII is all that is certain.
+pub fn speaks_utf8() -> bool {
+    let values = ["LC_ALL", "LC_CTYPE", "LANG"].map(env::var_os);
+    is_utf8(values.iter().map(Option::as_deref))
+}
+
+/// The same by the values of `LC_ALL`, `LC_CTYPE` and `LANG`: the first that is not empty counts.
+fn is_utf8<'a>(values: impl IntoIterator<Item = Option<&'a OsStr>>) -> bool {
+    let mut values = values.into_iter().flatten();
+    values.find(|value| !value.is_empty()).is_some_and(|value| {
+        let value = value.to_string_lossy().to_lowercase();
+        value.contains("utf-8") || value.contains("utf8")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_word_about_the_locale_counts() {
+        let utf8 = |values: [&str; 3]| is_utf8(values.iter().map(|value| Some(OsStr::new(*value))));
+        assert!(utf8(["", "", "C.UTF-8"]));
+        assert!(utf8(["de_DE.utf8", "C", "C"]));
+        assert!(utf8(["", "en_US.UTF-8", "C"]));
+        assert!(!utf8(["C", "en_US.UTF-8", "en_US.UTF-8"]));
+        assert!(!utf8(["POSIX", "", ""]) && !utf8(["", "", "de_DE"]));
+        assert!(!is_utf8([None, None, None]));
     }
 }

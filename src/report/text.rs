@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::Shown;
 use super::style::Style;
-use crate::cluster::{Role, SLOT_COUNT, slot_text};
+use crate::cluster::{Role, SLOT_COUNT, slot_text, strip_text};
 use crate::error::{Error, NodeProblem};
 use crate::ops::{
-    Answer, Cleaned, Listed, NodeAnswer, Planned, ProcessState, State, StopResult, Stopped,
+    Answer, Cleaned, Listed, NodeAnswer, Planned, ProcessState, State, StopResult, Stopped, WaitFor,
 };
 use crate::plan::{Finding, Layout, Verdict};
 
@@ -20,8 +20,9 @@ pub(super) fn answer(shown: &Shown, style: Style, program: &str) -> String {
         Shown::Started(answer) => started(&mut out, answer),
         Shown::Formed(answer) => formed(&mut out, answer, style),
         Shown::Planned(planned) => dry_run(&mut out, planned),
-        Shown::Status(answer) => status(&mut out, answer, style),
+        Shown::Status(answer, width) => status(&mut out, answer, *width, style),
         Shown::List(clusters) => list(&mut out, clusters, style),
+        Shown::Called(called, words) => out = super::reply::called(called, words, style),
         Shown::Env(_, text) => out.push_str(text),
         Shown::Stopped(stopped) => stop(&mut out, stopped),
         Shown::Cleaned(cleaned) => clean(&mut out, cleaned),
@@ -30,6 +31,27 @@ pub(super) fn answer(shown: &Shown, style: Style, program: &str) -> String {
         Shown::Settings(overview, origins) => {
             out = super::settings::overview(overview, *origins, style);
         }
+        Shown::Completions(_, text) | Shown::Page(_, text) => out.push_str(text),
+        Shown::Pages(dir, names) => {
+            let count = counted(names.len(), "page", "pages");
+            push(&mut out, &format!("Wrote {count} to {}", dir.display()));
+        }
+        Shown::Emptied(emptied) => super::logs::emptied(&mut out, emptied),
+        Shown::Restarted(restarted) => push(
+            &mut out,
+            &format!(
+                "Restarted {} in {}; the cluster is {}",
+                counted(restarted.nodes.len(), "node", "nodes"),
+                seconds(restarted.answer.elapsed),
+                match restarted.answer.state {
+                    State::Ok => "ready",
+                    state => word(state),
+                }
+            ),
+        ),
+        Shown::Waited(answer, goal) => waited(&mut out, answer, *goal, style),
+        Shown::Exported(exported) => super::logs::exported(&mut out, exported, style),
+        Shown::Troubles(troubles) => super::trouble::text(&mut out, troubles, style),
         Shown::Version => push(&mut out, &format!("rcluster {}", env!("CARGO_PKG_VERSION"))),
     }
     out
@@ -237,7 +259,7 @@ fn layout_lines(out: &mut String, layout: &Layout, names: &[String]) {
     }
 }
 
-fn status(out: &mut String, answer: &Answer, style: Style) {
+fn status(out: &mut String, answer: &Answer, width: usize, style: Style) {
     push(
         out,
         &format!(
@@ -275,10 +297,53 @@ fn status(out: &mut String, answer: &Answer, style: Style) {
             _ => text.to_owned(),
         }
     });
+    slots(out, answer, width, style);
     for problem in &answer.problems {
         push(
             out,
             &format!("{} {} {}", style.bad("!"), problem.node, problem.message),
+        );
+    }
+}
+
+/// A picture of the slots, one line a shard.
+fn slots(out: &mut String, answer: &Answer, width: usize, style: Style) {
+    let ascii = !super::speaks_utf8();
+    let serves = |number: usize| {
+        let mut nodes = answer.nodes.iter();
+        nodes.any(|node| node.shard == Some(number) && !node.slots.is_empty())
+    };
+    let lines: Vec<_> = (1..)
+        .zip(&answer.shards)
+        .map(|(number, slots)| {
+            let count: usize = slots.iter().map(|range| usize::from(range.len())).sum();
+            (
+                format!("shard {number}"),
+                slots,
+                count.to_string(),
+                serves(number),
+            )
+        })
+        .collect();
+    let names = lines.iter().map(|(name, ..)| name.len()).max().unwrap_or(0);
+    let counts = lines
+        .iter()
+        .map(|(_, _, count, _)| count.len())
+        .max()
+        .unwrap_or(0);
+    let beside = 2 + names + 2 + 2 + counts + " slots".len();
+    // Too narrow a picture says nothing.
+    let width = width.saturating_sub(beside).max(16);
+    for (name, slots, count, serves) in lines {
+        let picture = strip_text(slots, width, ascii);
+        let line = format!("  {name:<names$}  {picture}  {count:>counts$} slots");
+        push(
+            out,
+            &if serves {
+                line
+            } else {
+                style.bad(&format!("{line}, no primary"))
+            },
         );
     }
 }
@@ -405,6 +470,23 @@ fn list(out: &mut String, clusters: &[Listed], style: Style) {
             _ => text.to_owned(),
         },
     );
+}
+
+fn waited(out: &mut String, answer: &Answer, goal: WaitFor, style: Style) {
+    let took = seconds(answer.elapsed);
+    let name = &answer.name;
+    push(
+        out,
+        &match goal {
+            WaitFor::Ready => style.good(&format!("cluster \"{name}\" is ready ({took})")),
+            WaitFor::Serving => style.good(&format!("cluster \"{name}\" serves ({took})")),
+            WaitFor::Stopped => format!("cluster \"{name}\" has stopped ({took})"),
+        },
+    );
+    for problem in &answer.problems {
+        let bad = style.bad("!");
+        push(out, &format!("{bad} {} {}", problem.node, problem.message));
+    }
 }
 
 fn stop(out: &mut String, stopped: &Stopped) {

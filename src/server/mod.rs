@@ -4,6 +4,7 @@
 mod binary;
 mod build;
 mod certificates;
+mod client_program;
 mod config;
 mod digest;
 mod fetch;
@@ -18,6 +19,7 @@ mod tool;
 pub use binary::{Binary, Capabilities, Kind, Probed, SERVER_NAMES, Version};
 pub use build::{Source, built_programs, jobs, version_of_source};
 pub use certificates::certificates;
+pub use client_program::{ClientProgram, become_client, client_program};
 pub use config::{
     ACL_FILE, FORMING, NodeConf, SOCKET, forming_values, is_redis_conf, persists, user_value,
 };

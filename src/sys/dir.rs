@@ -267,6 +267,30 @@ impl Dir {
         }
     }
 
+    /// Empties the regular file `name`, and says how long it was; `None` if there is none. Fails on
+    /// a link, and on one that has other names: it may be somebody's.
+    pub fn truncate(&self, name: &str) -> io::Result<Option<u64>> {
+        let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+        let file = match openat(&self.fd, name, flags, Mode::empty()) {
+            Ok(fd) => File::from(fd),
+            Err(nix::Error::ENOENT) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let meta = file.metadata()?;
+        if !meta.is_file() || fstat(&file)?.st_nlink > 1 {
+            return Err(io::Error::other("it is no regular file of its own"));
+        }
+        file.set_len(0)?;
+        Ok(Some(meta.len()))
+    }
+
+    /// Makes the file `name` for writing; fails if there is one.
+    pub fn new_file(&self, name: &str) -> io::Result<File> {
+        let flags =
+            OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+        Ok(openat(&self.fd, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?.into())
+    }
+
     /// Makes the file `name`, which may be run, for writing; fails if there is one.
     pub fn new_program(&self, name: &str) -> io::Result<File> {
         let flags =

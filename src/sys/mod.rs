@@ -13,6 +13,7 @@ pub mod process;
 pub mod signals;
 pub mod sockets;
 pub mod surroundings;
+pub mod terminal;
 
 use std::io;
 use std::os::fd::AsFd;
@@ -123,6 +124,19 @@ fn is_own_group(gid: u32) -> bool {
         return false;
     };
     group.name == user.name && group.mem.iter().all(|member| *member == user.name)
+}
+
+/// Seconds that the clock on the wall is ahead of UTC; `None` if that cannot be found out, as where
+/// other threads run by now.
+pub fn ahead_of_utc() -> Option<i32> {
+    let offset = time::UtcOffset::current_local_offset().ok()?;
+    Some(offset.whole_seconds())
+}
+
+/// Stops this process as Ctrl-Z does, until somebody wakes it up again.
+pub fn stop_ourselves() {
+    // To the whole group, as the terminal would: a shell waits for all of a pipeline.
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(0), Signal::SIGTSTP).ok();
 }
 
 /// Whether `out` is a pipe or a socket that nobody reads any more.

@@ -13,13 +13,14 @@ use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 
 use nix::sys::signal::{Signal, kill, killpg};
-use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
+use rustix::process::{PidfdFlags, WaitOptions, pidfd_open, pidfd_send_signal, waitpid};
 use serde::{Deserialize, Serialize};
 
 use super::dir::FileId;
@@ -232,6 +233,13 @@ impl Process {
         })
     }
 
+    /// How it ended, if it has and is a child of ours that nobody has waited for. Reaps it.
+    pub fn reap(&self) -> Option<ExitStatus> {
+        let pid = rustix::process::Pid::from_raw(self.pid)?;
+        let ended = waitpid(Some(pid), WaitOptions::NOHANG).ok()??;
+        Some(ExitStatus::from_raw(ended.1.as_raw()))
+    }
+
     /// Whether it is stopped (SIGSTOP, or a debugger): it will not answer.
     pub fn is_stopped(&self) -> bool {
         Stat::read(self.pid).is_ok_and(|stat| matches!(stat.state, 'T' | 't'))
@@ -254,7 +262,7 @@ pub fn reap_group(leader: u32) {
     };
     // Until there is none: ECHILD.
     while matches!(
-        waitpid(Pid::from_raw(-leader), None),
+        nix::sys::wait::waitpid(Pid::from_raw(-leader), None),
         Ok(_) | Err(nix::errno::Errno::EINTR)
     ) {}
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::sandbox::{Sandbox, kill_and_wait, pid_on, ports, signal, wait_for};
+use crate::sandbox::{Sandbox, kill_and_wait, nodes, pid_on, ports, signal, wait_for};
 
 /// `logs -f`, whose output goes to a file.
 struct Followed {
@@ -375,5 +375,271 @@ fn a_large_log_is_not_read_for_its_last_lines() {
         .filter_map(|line| line.split(" | ").nth(1))
         .collect();
     assert_eq!(texts, ["number 2", "number 3"]);
+    sandbox.gone("down --yes");
+}
+
+/// The kinds and texts of what went wrong.
+fn errors(sandbox: &Sandbox, code: i32) -> Vec<(String, String)> {
+    let ran = sandbox.run("logs --errors --json");
+    assert_eq!(ran.code, Some(code), "{ran}");
+    let document = ran.json();
+    let list = document["errors"].as_array().expect("errors").clone();
+    let word = |error: &Value, name: &str| error[name].as_str().expect("a text").to_owned();
+    list.iter()
+        .map(|error| (word(error, "kind"), word(error, "text")))
+        .collect()
+}
+
+#[test]
+fn errors_are_none_in_a_healthy_life_and_all_told_in_another() {
+    let sandbox = Sandbox::new();
+    sandbox.fails("logs --errors", 4);
+    let status = sandbox.up("");
+    for _ in 0..2 {
+        sandbox.ok("stop");
+        sandbox.ok("start");
+    }
+    assert_eq!(errors(&sandbox, 0), []);
+    let text = sandbox.ok("logs --errors");
+    assert_eq!(text.out, "no errors in the logs of 6 nodes\n");
+
+    let status = sandbox.wait_for_status("a primary", |now| {
+        now["state"] == "ok" && nodes(&status).len() == 6
+    });
+    let primary = nodes(&status)
+        .iter()
+        .find(|node| node["role"] == "primary")
+        .expect("a primary");
+    signal("SEGV", primary["pid"].as_i64().expect("a PID"));
+    sandbox.wait_for_status("a failover", |now| {
+        let living = nodes(now).iter().filter(|node| node["role"] == "primary");
+        living.count() == 3 && now["slots_ok"] == 16384
+    });
+    let found = errors(&sandbox, 5);
+    let is_there = |kind: &str, words: &str| {
+        found
+            .iter()
+            .any(|(a_kind, text)| a_kind == kind && text.contains(words))
+    };
+    assert!(is_there("crash", "crashed by signal: 11"), "{found:?}");
+    assert!(is_there("failover", "as failing"), "{found:?}");
+    assert!(is_there("failover", "Failover election won"), "{found:?}");
+    assert!(
+        !found.iter().any(|(kind, _)| kind == "warning"),
+        "{found:?}"
+    );
+    let text = sandbox.fails("logs --errors", 5);
+    assert!(text.out.contains("STACK TRACE"), "the whole report: {text}");
+    assert!(
+        text.out.contains("BUG REPORT END"),
+        "the whole report: {text}"
+    );
+    assert!(!text.out.contains("Server initialized"), "{text}");
+
+    // Killed without a word, while it is dead and after it was started again.
+    let port = sandbox.ok("start --json").json()["nodes"][4]["port"]
+        .as_u64()
+        .expect("a port");
+    let before = errors(&sandbox, 5);
+    kill_and_wait(pid_on(&sandbox.status(), port));
+    let one = |errors: &[(String, String)]| {
+        let silent = errors
+            .iter()
+            .filter(|(_, text)| text.contains("without a word"));
+        silent.count()
+    };
+    assert_eq!(one(&before), 0, "{before:?}");
+    assert_eq!(one(&errors(&sandbox, 5)), 1);
+    sandbox.ok("start");
+    assert_eq!(one(&errors(&sandbox, 5)), 1);
+    // What is older is no concern.
+    assert_eq!(
+        sandbox.ok("logs --errors --since 0s").out,
+        "no errors in the logs of 6 nodes\n"
+    );
+    sandbox.gone("down --yes");
+}
+
+#[test]
+fn a_start_that_failed_and_a_full_disk_are_errors() {
+    let sandbox = Sandbox::new();
+    let (_, log) = stopped_node(&sandbox);
+    append(
+        &log,
+        "\n*** FATAL CONFIG FILE ERROR (Redis 7.0.15) ***\nReading the configuration file, at line 3\n>>> 'nonsense 1'\nBad directive or wrong number of arguments\n\
+         1:M 23 Nov 2026 00:00:00.000 # Failed listening on port 30001 (TCP), aborting.\n\
+         1:M 23 Nov 2026 00:00:01.000 # Background saving error\n\
+         1:M 23 Nov 2026 00:00:02.000 # Background saving error\n\
+         1:S 23 Nov 2026 00:00:03.000 # Error condition on socket for SYNC: Connection refused\n\
+         1:S 23 Nov 2026 00:00:04.000 # Error condition on socket for SYNC: Connection refused\n\
+         1:S 23 Nov 2026 00:00:05.000 * MASTER <-> REPLICA sync: Finished with success\n\
+         1:S 23 Nov 2026 00:00:06.000 # Something nobody has seen before\n\
+         1:S 23 Nov 2026 00:01:03.000 # Error condition on socket for SYNC: Connection refused\n\
+         1:S 23 Nov 2026 00:01:30.000 * Something else\n",
+    );
+    let found = errors(&sandbox, 5);
+    let mut wanted = [
+        ("start", "Bad directive or wrong number of arguments"),
+        ("start", "Failed listening on port 30001 (TCP), aborting."),
+        ("disk", "Background saving error"),
+        ("warning", "Something nobody has seen before"),
+        (
+            "replication",
+            "Error condition on socket for SYNC: Connection refused",
+        ),
+    ];
+    let mut found: Vec<(&str, &str)> = found
+        .iter()
+        .map(|(kind, text)| (kind.as_str(), text.as_str()))
+        .collect();
+    // The first has no time of its own.
+    found.sort_unstable();
+    wanted.sort_unstable();
+    assert_eq!(found, wanted);
+    sandbox.gone("down --yes");
+}
+
+#[test]
+fn an_export_holds_all_and_no_secret() {
+    let sandbox = Sandbox::new();
+    sandbox.fails("logs --export out", 4);
+    let password = "correct-horse-battery";
+    let file = sandbox.file("password", password);
+    let status = sandbox.up(&format!(
+        "--primaries 3 --replicas 0 --password-file {file}"
+    ));
+    let ports = ports(&status);
+    // Even if a server wrote it down.
+    append(
+        &sandbox.node(ports[0]).join("server.log"),
+        format!("AUTH {password}\n"),
+    );
+    let out = sandbox.path().join("out");
+    let document = sandbox.ok("logs --export out --json").json();
+    assert_eq!(document["problems"], Value::Array(Vec::new()), "{document}");
+    let listed: Vec<PathBuf> = document["files"]
+        .as_array()
+        .expect("files")
+        .iter()
+        .map(|name| out.join(name.as_str().expect("a name")))
+        .collect();
+    assert_eq!(listed.len(), 3 + 3 * 3, "{document}");
+    for path in &listed {
+        let text = fs::read_to_string(path).expect("exported");
+        assert!(!text.contains(password), "{}", path.display());
+        assert!(!text.is_empty(), "{}", path.display());
+    }
+    let conf = fs::read_to_string(out.join(ports[0].to_string()).join("redis.conf")).expect("one");
+    assert!(conf.contains("requirepass (removed)\n"), "{conf}");
+    let log = fs::read_to_string(out.join(ports[0].to_string()).join("server.log")).expect("one");
+    assert!(log.contains("AUTH (removed)\n"), "{log}");
+    let status: Value =
+        serde_json::from_slice(&fs::read(out.join("status.json")).expect("one")).expect("JSON");
+    assert_eq!(status["state"], "ok");
+    let errors = fs::read_to_string(out.join("errors.txt")).expect("one");
+    assert!(errors.starts_with("no errors"), "{errors}");
+
+    // Not into what is there already.
+    assert_eq!(
+        sandbox.fails("logs --export out --json", 7).json_error()["code"],
+        "conflict"
+    );
+    sandbox.fails(&format!("logs --export {file}"), 7);
+    sandbox.fails("logs --export other 77", 2);
+    assert!(!sandbox.path().join("other").exists());
+
+    // Dead, damaged and hostile: what can be read is exported, and the rest is told.
+    kill_and_wait(pid_on(&sandbox.status(), ports[1]));
+    let node = sandbox.node(ports[1]);
+    fs::rename(node.join("nodes.conf"), sandbox.path().join("away")).expect("moved");
+    let canary = sandbox.file("canary", "canary");
+    symlink(&canary, node.join("nodes.conf")).expect("linked");
+    let ran = sandbox.ok("logs --export damaged");
+    assert!(ran.out.contains("its nodes.conf cannot be read"), "{ran}");
+    let damaged = sandbox.path().join("damaged");
+    assert!(
+        !damaged
+            .join(ports[1].to_string())
+            .join("nodes.conf")
+            .exists()
+    );
+    assert!(
+        damaged
+            .join(ports[1].to_string())
+            .join("server.log")
+            .exists()
+    );
+    let errors = fs::read_to_string(damaged.join("errors.txt")).expect("one");
+    assert!(errors.contains("ended without a word"), "{errors}");
+    fs::remove_file(node.join("nodes.conf")).expect("removed");
+    fs::remove_dir_all(sandbox.cluster().join("secrets")).expect("removed");
+    let ran = sandbox.ok(&format!("logs --export less {}", ports[2]));
+    assert!(
+        sandbox
+            .path()
+            .join("less")
+            .join(ports[2].to_string())
+            .is_dir(),
+        "{ran}"
+    );
+    assert!(
+        !sandbox
+            .path()
+            .join("less")
+            .join(ports[0].to_string())
+            .exists(),
+        "{ran}"
+    );
+    sandbox.ok("stop");
+    sandbox.ok("logs --export stopped");
+    sandbox.gone("down --yes");
+}
+
+#[test]
+fn logs_are_emptied_while_servers_write_them() {
+    let sandbox = Sandbox::new();
+    let none = sandbox.ok("clean --logs --json").json();
+    assert_eq!(none["changed"], false);
+    assert!(!sandbox.home().exists());
+    let status = sandbox.up("--primaries 3 --replicas 0");
+    let all = ports(&status);
+    let log = |port: u64| sandbox.node(port).join("server.log");
+    let before = sandbox.files();
+    // What is none of ours stays as it is: a link, and a file that has another name too.
+    let canary = sandbox.file("canary", "canary");
+    let aside = sandbox.path().join("aside");
+    fs::rename(log(all[1]), &aside).expect("moved");
+    symlink(&canary, log(all[1])).expect("linked");
+    let document = sandbox.ok("clean --logs --json").json();
+    assert_eq!(document["changed"], true);
+    assert_eq!(
+        document["logs"].as_array().map(Vec::len),
+        Some(2),
+        "{document}"
+    );
+    assert_eq!(document["left"], serde_json::json!([log(all[1])]));
+    assert_eq!(fs::read_to_string(&canary).expect("there"), "canary");
+    fs::remove_file(log(all[1])).expect("removed");
+    fs::hard_link(&canary, log(all[1])).expect("linked");
+    sandbox.ok("clean --logs");
+    assert_eq!(fs::read_to_string(&canary).expect("there"), "canary");
+    fs::remove_file(log(all[1])).expect("removed");
+    fs::rename(&aside, log(all[1])).expect("moved back");
+    assert_eq!(sandbox.files(), before);
+    // Servers write on, from the file's start.
+    let text = sandbox.ok("clean --logs");
+    assert!(text.out.starts_with("Emptied "), "{text}");
+    let again = sandbox.ok("clean --logs");
+    assert!(again.out.starts_with("unchanged"), "{again}");
+    sandbox.ok("stop");
+    for port in all {
+        let text = fs::read(log(port)).expect("a log");
+        assert!(text.len() > 10 && text.len() < 5000, "{}", text.len());
+        assert!(
+            text[0].is_ascii_digit(),
+            "{:?}",
+            String::from_utf8_lossy(&text)
+        );
+    }
     sandbox.gone("down --yes");
 }

@@ -70,6 +70,10 @@ impl Place {
     fn ok(&self, line: &str) -> Ran {
         let ran = self.run(line);
         assert_eq!(ran.code, Some(0), "{ran}");
+        if line.ends_with(" --json") && line.starts_with("server ") {
+            let verb = line.splitn(3, ' ').take(2).collect::<Vec<_>>().join(" ");
+            crate::schema::assert_described(&verb, &ran);
+        }
         ran
     }
 

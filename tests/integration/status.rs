@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, TcpListener};
 use serde_json::Value;
 
 use crate::sandbox::{
-    Sandbox, Stranger, free_ports, kill_and_wait, node_on, nodes, pid_on, ports, process_words,
-    redis, signal,
+    Ran, Sandbox, Stranger, free_ports, kill_and_wait, node_on, nodes, pid_on, ports,
+    process_words, redis, signal,
 };
 
 fn listen(port: u64) -> TcpListener {
@@ -33,7 +33,44 @@ fn each_state_has_its_word_and_its_exit_code() {
     assert_eq!(status["state"], "ok");
     assert_eq!(status["problems"], Value::Array(Vec::new()));
     assert_eq!(status["slots_ok"], 16384);
-    assert!(sandbox.ok("status").out.contains("ok"));
+    let text = sandbox.ok("status");
+    assert!(text.out.contains("ok"));
+    // The picture: its width is fixed where nobody looks at it on a terminal.
+    let picture = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(|line| line.starts_with("  shard "));
+        lines.map(str::to_owned).collect()
+    };
+    let mut ascii = sandbox.command(&["status"]);
+    ascii.env("LC_ALL", "C");
+    let ascii = Ran::of(ascii, "status");
+    assert_eq!(
+        picture(&ascii.out),
+        [
+            format!(
+                "  shard 1  {}{}  5461 slots",
+                "#".repeat(19),
+                ".".repeat(38)
+            ),
+            format!(
+                "  shard 2  {0}{1}+{2}  5462 slots",
+                ".".repeat(19),
+                "#".repeat(19),
+                ".".repeat(18)
+            ),
+            format!(
+                "  shard 3  {}+{}  5461 slots",
+                ".".repeat(38),
+                "#".repeat(18)
+            ),
+        ],
+        "{ascii}"
+    );
+    let mut utf8 = sandbox.command(&["status"]);
+    utf8.env("LC_ALL", "C.UTF-8");
+    let utf8 = Ran::of(utf8, "status").out;
+    let signs = [("█", "#"), ("▒", "+"), ("·", ".")];
+    let signs = signs.iter().fold(utf8, |text, (a, b)| text.replace(a, b));
+    assert_eq!(picture(&signs), picture(&ascii.out));
 
     let port = ports(&status)[1];
     kill_and_wait(pid_on(&status, port));
@@ -41,6 +78,8 @@ fn each_state_has_its_word_and_its_exit_code() {
     assert_eq!(status["state"], "degraded");
     assert_eq!(process_words(&status), ["running", "dead", "running"]);
     assert_eq!(node_on(&status, port)["pid"], Value::Null);
+    let text = sandbox.fails("status", 5).out;
+    assert!(text.contains(" 5462 slots, no primary\n"), "{text}");
     assert!(
         status["problems"].to_string().contains(&port.to_string()),
         "{status}"

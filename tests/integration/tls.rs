@@ -26,7 +26,7 @@ use crate::witness::{Guest, tls_config};
 const HOST: &str = "127.0.0.1";
 
 /// Whether the server under test was built with TLS, by what is in its file; `None` for a script.
-fn has_tls() -> Option<bool> {
+pub(crate) fn has_tls() -> Option<bool> {
     let server = std::env::var("RCLUSTER_TEST_SERVER").unwrap_or_else(|_| "redis-server".into());
     let found = Command::new("sh")
         .args(["-c", "command -v \"$0\"", &server])

@@ -1,0 +1,1 @@
+module.exports = () => new Promise((resolve) => globalThis.rcluster.on("exit", resolve).stdin.end());

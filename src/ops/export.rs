@@ -1,0 +1,274 @@
+//! `logs --export`: what a CI job keeps of a cluster, without its secrets and its data.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+
+use secrecy::ExposeSecret as _;
+
+use super::context::Context;
+use super::logs::chosen;
+use crate::cluster::NodeAddr;
+use crate::error::{Error, NodeProblem, Result};
+use crate::plan::{Secrets, Target};
+use crate::server::LogReader;
+use crate::store::{Cluster, LOG_FILE};
+use crate::sys::dir::Dir;
+
+/// No configuration and no nodes.conf is larger.
+const FILE_LIMIT: u64 = 16 << 20;
+
+/// Shorter words would be found everywhere.
+const SHORTEST_SECRET: usize = 4;
+
+/// What stands where a secret was.
+const REMOVED: &str = "(removed)";
+
+/// What was exported.
+#[derive(Clone, Debug)]
+pub struct Exported {
+    /// The cluster.
+    pub name: String,
+    /// Where to, absolute.
+    pub directory: PathBuf,
+    /// The files, relative to it.
+    pub files: Vec<PathBuf>,
+    /// What could not be read.
+    pub problems: Vec<NodeProblem>,
+}
+
+/// Copies logs, configurations without secrets, and `nodes.conf` of the nodes that `targets` mean
+/// into `directory`, which must be empty or not there, along with `documents`: names and texts.
+pub async fn export(
+    context: &Context,
+    targets: &[Target],
+    directory: &Path,
+    documents: &[(&str, String)],
+) -> Result<Exported> {
+    let (cluster, nodes) = chosen(context, targets).await?;
+    let directory = std::path::absolute(directory).map_err(Error::io("find", directory))?;
+    let out = empty_dir(&directory)?;
+    let mut exported = Exported {
+        name: context.name.to_string(),
+        directory: directory.clone(),
+        files: Vec::new(),
+        problems: Vec::new(),
+    };
+    let secrets = match cluster.secrets() {
+        Ok(secrets) => words(&secrets),
+        Err(error) => {
+            let problem = NodeProblem::new(&exported.name, told(&error));
+            exported.problems.push(problem);
+            Vec::new()
+        }
+    };
+    let failed = |name: &Path| {
+        let path = directory.join(name);
+        move |error| Error::io("write", &path)(error)
+    };
+    for (name, text) in documents {
+        let name = PathBuf::from(name);
+        // JSON holds nothing that a server wrote; a word less, it might be none any more.
+        let is_json = name.extension().is_some_and(|end| end == "json");
+        let text = if is_json {
+            text.clone()
+        } else {
+            scrubbed(text, &secrets)
+        };
+        write(&out, &name, text.as_bytes()).map_err(failed(&name))?;
+        exported.files.push(name);
+    }
+    for (_, addr) in nodes {
+        let port = addr.port.to_string();
+        let Some(dir) = node_dir(&cluster, addr, &mut exported.problems) else {
+            continue;
+        };
+        out.make(&port).map_err(failed(Path::new(&port)))?;
+        let into = out.sub(&port).map_err(failed(Path::new(&port)))?;
+        for file in [LOG_FILE, "redis.conf", "nodes.conf"] {
+            let name = Path::new(&port).join(file);
+            let copied = if file == LOG_FILE {
+                copy_log(&dir, &into, &secrets)
+            } else {
+                copy_text(&dir, &into, file, &secrets)
+            };
+            match copied {
+                Ok(true) => exported.files.push(name),
+                Ok(false) => {}
+                Err(Failure::Reading(error)) => exported.problems.push(NodeProblem::new(
+                    addr,
+                    format!("its {file} cannot be read: {error}"),
+                )),
+                Err(Failure::Writing(error)) => return Err(failed(&name)(error)),
+            }
+        }
+    }
+    Ok(exported)
+}
+
+/// Opens `path`, making it if need be; refuses one with something in it.
+fn empty_dir(path: &Path) -> Result<Dir> {
+    let conflict = |message: String| Error::Conflict {
+        message,
+        hint: "name a directory that is empty, or not there yet".into(),
+    };
+    match fs::symlink_metadata(path) {
+        Ok(meta) if !meta.is_dir() && !path.is_dir() => {
+            return Err(conflict(format!("{} is no directory", path.display())));
+        }
+        Ok(_) => {}
+        Err(_) => fs::create_dir_all(path).map_err(Error::io("make", path))?,
+    }
+    let dir = Dir::open(path).map_err(Error::io("open", path))?;
+    if dir.entries().map_err(Error::io("list", path))?.is_empty() {
+        Ok(dir)
+    } else {
+        Err(conflict(format!("{} is not empty", path.display())))
+    }
+}
+
+fn node_dir(cluster: &Cluster, addr: NodeAddr, problems: &mut Vec<NodeProblem>) -> Option<Dir> {
+    match cluster.node(addr.port) {
+        Ok(dir) => dir,
+        Err(error) => {
+            problems.push(NodeProblem::new(addr, told(&error)));
+            None
+        }
+    }
+}
+
+fn told(error: &Error) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+/// On which side copying failed: what cannot be read is left out, what cannot be written ends it.
+enum Failure {
+    Reading(io::Error),
+    Writing(io::Error),
+}
+
+/// Copies the log line by line. `false` if there is none.
+fn copy_log(from: &Dir, to: &Dir, secrets: &[String]) -> Result<bool, Failure> {
+    let Some(mut log) = LogReader::open(from, LOG_FILE).map_err(Failure::Reading)? else {
+        return Ok(false);
+    };
+    let mut out = BufWriter::new(to.new_file(LOG_FILE).map_err(Failure::Writing)?);
+    loop {
+        let line = match log.next_line().map_err(Failure::Reading)? {
+            Some(line) => Some(line),
+            None => log.rest(),
+        };
+        let Some(line) = line else {
+            break;
+        };
+        writeln!(out, "{}", scrubbed(&line, secrets)).map_err(Failure::Writing)?;
+    }
+    out.flush().map_err(Failure::Writing)?;
+    Ok(true)
+}
+
+fn copy_text(from: &Dir, to: &Dir, name: &str, secrets: &[String]) -> Result<bool, Failure> {
+    let Some(file) = from.open_file(name).map_err(Failure::Reading)? else {
+        return Ok(false);
+    };
+    let mut bytes = Vec::new();
+    io::Read::read_to_end(&mut io::Read::take(file, FILE_LIMIT), &mut bytes)
+        .map_err(Failure::Reading)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<String> = text
+        .lines()
+        .map(|line| scrubbed(&without_secret(line), secrets))
+        .collect();
+    write(to, Path::new(name), (lines.join("\n") + "\n").as_bytes()).map_err(Failure::Writing)?;
+    Ok(true)
+}
+
+fn write(dir: &Dir, name: &Path, bytes: &[u8]) -> io::Result<()> {
+    let name = name.to_str().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut file: File = dir.new_file(name)?;
+    file.write_all(bytes)
+}
+
+/// A line of `redis.conf`, without the value of a directive that holds a secret.
+fn without_secret(line: &str) -> String {
+    const SECRET: [&str; 7] = [
+        "requirepass",
+        "masterauth",
+        "primaryauth",
+        "user",
+        "tls-key-file-pass",
+        "tls-client-key-file-pass",
+        "sentinel",
+    ];
+    let name = line.split_whitespace().next().unwrap_or_default();
+    let plain = name.trim_matches(['"', '\'']).to_ascii_lowercase();
+    if SECRET.contains(&plain.as_str()) {
+        format!("{plain} {REMOVED}")
+    } else {
+        line.to_owned()
+    }
+}
+
+/// What must not be in any file: passwords, and those in ACL rules and their digests.
+fn words(secrets: &Secrets) -> Vec<String> {
+    let passwords = [&secrets.password, &secrets.replication_password];
+    let passwords = passwords
+        .into_iter()
+        .flatten()
+        .map(|password| password.expose_secret().to_owned());
+    let acl = secrets.acl.as_ref().map(|acl| acl.expose_secret());
+    let rules = acl.unwrap_or_default().split_whitespace();
+    let in_rules = rules.filter_map(|rule| rule.strip_prefix(['>', '<', '#', '!']));
+    let mut words: Vec<String> = passwords
+        .chain(in_rules.map(str::to_owned))
+        .filter(|word| word.len() >= SHORTEST_SECRET)
+        .collect();
+    // One may be part of another.
+    words.sort_by_key(|word| std::cmp::Reverse(word.len()));
+    words
+}
+
+fn scrubbed(text: &str, secrets: &[String]) -> String {
+    secrets.iter().fold(text.to_owned(), |text, secret| {
+        if text.contains(secret.as_str()) {
+            text.replace(secret.as_str(), REMOVED)
+        } else {
+            text
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directives_with_secrets_lose_their_values() {
+        for (line, wanted) in [
+            ("requirepass hunter2", "requirepass (removed)"),
+            ("  \"MasterAuth\" 'hunter2'", "masterauth (removed)"),
+            ("user default on >hunter2 ~* +@all", "user (removed)"),
+            ("tls-key-file-pass \"x y\"", "tls-key-file-pass (removed)"),
+            ("masteruser repl", "masteruser repl"),
+            ("port 7000", "port 7000"),
+            ("", ""),
+        ] {
+            assert_eq!(without_secret(line), wanted);
+        }
+    }
+
+    #[test]
+    fn passwords_are_found_wherever_they_are() {
+        let secrets = Secrets {
+            password: Some("hunter2hunter2".to_owned().into()),
+            replication_password: Some("hunter2".to_owned().into()),
+            acl: Some("user a on >s3cret #abcdef ~* +@all >x".to_owned().into()),
+        };
+        let words = words(&secrets);
+        let text = scrubbed("AUTH hunter2hunter2, hunter2; s3cret #abcdef x", &words);
+        assert_eq!(text, "AUTH (removed), (removed); (removed) #(removed) x");
+    }
+}

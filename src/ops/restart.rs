@@ -1,0 +1,523 @@
+//! `restart`: nodes end and start again, one after the other, and neither data nor service is lost
+//! on the way.
+//!
+//! What would come back without its data hands its slots to a replica first. Killed at any moment,
+//! it leaves a cluster with at most one node too few, which `up`, `start` or `restart` starts.
+
+use std::time::{Duration, Instant};
+
+use super::answer::Answer;
+use super::commands::user_conf;
+use super::context::Context;
+use super::fleet::{Fleet, Life};
+use super::start::{interrupted_forming, start_existing, usable_manifest};
+use super::stop::{GRACE, end_all};
+use super::wish::StartWish;
+use crate::cluster::{NodeId, Role};
+use crate::error::{Error, NodeProblem, Result};
+use crate::event::Event;
+use crate::plan::{Target, View, last_value};
+use crate::store::{Cluster, Manifest};
+
+/// How long a replica may take to win a coordinated election before it is asked again: servers
+/// give it up after 5 s.
+const ELECTION: Duration = Duration::from_secs(6);
+
+/// How long a replica that was just started may take to be in sync: it tries each second.
+const SYNC: Duration = Duration::from_secs(3);
+
+/// A node that takes longer to answer hangs; it must not hold up looks at the others.
+const HANGS: Duration = Duration::from_secs(2);
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What is to be restarted, and how.
+#[derive(Clone, Debug)]
+pub struct RestartWish {
+    /// Which nodes; all if empty.
+    pub targets: Vec<Target>,
+    /// How long a node may take to end before it is killed.
+    pub grace: Option<Duration>,
+    /// What a primary that persists nothing holds may be lost.
+    pub yes: bool,
+    /// The deadline is one for all nodes, not one for each.
+    pub one_deadline: bool,
+}
+
+/// What `restart` did.
+#[derive(Clone, Debug)]
+pub struct Restarted {
+    /// The cluster as it is.
+    pub answer: Answer,
+    /// The nodes that were restarted, in that order: `127.0.0.1:30004`.
+    pub nodes: Vec<String>,
+}
+
+/// Restarts nodes, one after the other.
+pub async fn restart(context: &Context, wish: &RestartWish) -> Result<Restarted> {
+    let (cluster, _lock) = context.lock_existing().await?;
+    let manifest = usable_manifest(context, &cluster)
+        .await?
+        .ok_or_else(|| context.no_such_cluster())?;
+    let mut work = Restart {
+        context,
+        wish,
+        cluster: &cluster,
+        done: Vec::new(),
+    };
+    let targets = wish.targets.as_slice();
+    // Who is meant is decided before anything is touched.
+    let seen = super::status(context).await?;
+    let chosen = match targets {
+        [] => (0..manifest.nodes.len()).collect(),
+        targets => seen.find(targets)?,
+    };
+    if interrupted_forming(&cluster, &manifest)?.is_some() {
+        let answer = work.start(false).await?;
+        return Ok(work.restarted(answer, chosen));
+    }
+    let mut fleet = Fleet::open(context, &cluster, &manifest)?;
+    fleet.refuse_elsewhere()?;
+    let dead = fleet.numbers(|node| !node.runs());
+    if dead.len() == fleet.nodes.len() {
+        let answer = work.start(false).await?;
+        return Ok(work.restarted(answer, dead));
+    }
+    fleet.limit = fleet.limit.min(HANGS);
+    let views = fleet.views().await;
+    let (silent, answering): (Vec<usize>, Vec<usize>) = (0..fleet.nodes.len())
+        .filter(|number| chosen.contains(number) && !dead.contains(number))
+        .partition(|number| views.get(*number).is_none_or(Result::is_err));
+    // A dead node may be the replica in sync that is needed: then it is started before others are
+    // looked at.
+    if dead.is_empty() {
+        work.check(&manifest, &[&silent[..], &answering].concat())
+            .await?;
+    } else {
+        work.check(&manifest, &silent).await?;
+    }
+    drop(fleet);
+    work.done.extend(work.names(&manifest, &dead, &chosen));
+    for number in silent {
+        work.end(&manifest, number).await?;
+        work.wait_for_heir(&manifest, number).await?;
+    }
+    let mut answer = work.start(wish.yes).await?;
+    if !dead.is_empty() {
+        work.check(&manifest, &answering).await?;
+    }
+    let is_formed = cluster.manifest()?.is_some_and(|manifest| manifest.formed);
+    if is_formed {
+        let replicas_first = work.in_order(&answer, &answering);
+        for number in replicas_first {
+            answer = work.one(number).await?;
+        }
+    } else {
+        // Nobody asks anything of them yet.
+        for &number in &answering {
+            work.end(&manifest, number).await?;
+        }
+        answer = work.start(false).await?;
+    }
+    Ok(work.restarted(answer, Vec::new()))
+}
+
+struct Restart<'a> {
+    context: &'a Context,
+    wish: &'a RestartWish,
+    cluster: &'a Cluster,
+    done: Vec<String>,
+}
+
+/// What must happen before a node may end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Before {
+    /// Nothing: it keeps what it holds, or holds nothing that others have not.
+    Nothing,
+    /// This node, a replica of it in sync, must become the primary.
+    FailOver(usize),
+    /// What it holds will be lost, if none of its replicas gets in sync: why.
+    Apart(String),
+    /// What it holds will be lost: why.
+    Loss(String),
+}
+
+impl Restart<'_> {
+    fn restarted(mut self, mut answer: Answer, started: Vec<usize>) -> Restarted {
+        answer.changed = true;
+        answer.elapsed = self.context.began.elapsed();
+        for number in started {
+            let node = answer.nodes.get(number);
+            self.done.extend(node.map(|node| node.addr.to_string()));
+        }
+        Restarted {
+            answer,
+            nodes: self.done,
+        }
+    }
+
+    fn names(&self, manifest: &Manifest, dead: &[usize], chosen: &[usize]) -> Vec<String> {
+        let both = dead.iter().filter(|number| chosen.contains(number));
+        let entries = both.filter_map(|number| manifest.nodes.get(*number));
+        entries.map(|entry| entry.addr.to_string()).collect()
+    }
+
+    /// The context of one step: with a deadline of its own, unless one was given for all.
+    fn step(&self) -> Context {
+        let mut step = self.context.clone();
+        if !self.wish.one_deadline {
+            step.began = Instant::now();
+        }
+        step
+    }
+
+    /// Starts what does not run, and waits until the cluster is ready. `wipe`: even if that empties
+    /// replicas.
+    async fn start(&self, wipe: bool) -> Result<Answer> {
+        let manifest = self.manifest()?;
+        let wish = StartWish {
+            wipe,
+            ..StartWish::default()
+        };
+        start_existing(&self.step(), self.cluster, manifest, &wish).await
+    }
+
+    fn manifest(&self) -> Result<Manifest> {
+        self.cluster
+            .manifest()?
+            .ok_or_else(|| self.context.no_such_cluster())
+    }
+
+    /// Refuses what would lose data, naming all nodes at once. Replicas that are about to be in sync
+    /// are given a moment.
+    async fn check(&self, manifest: &Manifest, numbers: &[usize]) -> Result<()> {
+        let began = Instant::now();
+        let mut fleet = Fleet::open(self.context, self.cluster, manifest)?;
+        fleet.limit = fleet.limit.min(HANGS);
+        loop {
+            let views = fleet.views().await;
+            let mut losses = Vec::new();
+            let mut may_pass = true;
+            for &number in numbers {
+                let before = self.before(manifest, &fleet, &views, number).await?;
+                may_pass &= !matches!(before, Before::Loss(_));
+                losses.extend(match before {
+                    Before::Loss(why) | Before::Apart(why) => Some(why),
+                    Before::Nothing | Before::FailOver(_) => None,
+                });
+            }
+            if losses.is_empty() || self.wish.yes {
+                return Ok(());
+            }
+            if !may_pass || began.elapsed() >= SYNC {
+                return Err(Error::Unconfirmed {
+                    what: format!(
+                        "lose what nodes hold that persist nothing: {}",
+                        losses.join("; ")
+                    ),
+                });
+            }
+            super::wait::moment(LOOK).await;
+        }
+    }
+
+    /// What must happen before node `number` may end.
+    async fn before(
+        &self,
+        manifest: &Manifest,
+        fleet: &Fleet,
+        views: &[Result<View, String>],
+        number: usize,
+    ) -> Result<Before> {
+        let id = manifest
+            .nodes
+            .get(number)
+            .and_then(|entry| entry.id.as_ref());
+        let view = views.get(number).and_then(|view| view.as_ref().ok());
+        // What a node that does not answer is, others know.
+        let lines = views.iter().flatten().flat_map(|view| &view.nodes);
+        let known = match view.and_then(View::myself) {
+            Some(line) => Some(line),
+            None => lines.into_iter().find(|line| Some(&line.id) == id),
+        };
+        if known.is_some_and(|line| line.role != Role::Primary) {
+            return Ok(Before::Nothing);
+        }
+        let conf = user_conf(self.cluster, manifest, number)?;
+        let connection = fleet
+            .nodes
+            .get(number)
+            .and_then(|node| node.connection.as_ref());
+        let connection = connection.filter(|_| view.is_some());
+        let running = match connection {
+            Some(connection) => {
+                let asked = connection.persistence().await;
+                let what = "its configuration could not be read";
+                Some(asked.map_err(|fault| fleet.failure(what, number, &fault))?)
+            }
+            None => None,
+        };
+        if keeps(&conf, running.as_ref()) {
+            return Ok(Before::Nothing);
+        }
+        let name = fleet.names().get(number).cloned().unwrap_or_default();
+        let replicas = replicas_of(id, views);
+        if connection.is_none() {
+            // Killed, it is succeeded by election, if a replica is in sync.
+            return Ok(match best(&replicas) {
+                Some(_) => Before::Nothing,
+                None => Before::Apart(format!(
+                    "{name} does not answer, and has no replica in sync"
+                )),
+            });
+        }
+        if let Some(heir) = best(&replicas) {
+            return Ok(Before::FailOver(heir));
+        }
+        if !replicas.is_empty() {
+            return Ok(Before::Apart(format!("{name} has no replica in sync")));
+        }
+        let contents = match connection {
+            Some(connection) => connection.contents(fleet.seven).await,
+            None => return Ok(Before::Nothing),
+        };
+        let what = "its keys could not be counted";
+        let contents = contents.map_err(|fault| fleet.failure(what, number, &fault))?;
+        Ok(if contents.is_empty() {
+            Before::Nothing
+        } else {
+            Before::Loss(format!(
+                "{name} holds keys or functions, and has no replica"
+            ))
+        })
+    }
+
+    /// Replicas before primaries, by what they are now.
+    fn in_order(&self, answer: &Answer, numbers: &[usize]) -> Vec<usize> {
+        let is_replica = |number: &usize| {
+            let role = answer
+                .nodes
+                .get(*number)
+                .and_then(|node| node.role.as_ref());
+            matches!(role, Some(Role::Replica { .. }))
+        };
+        let (replicas, primaries): (Vec<usize>, Vec<usize>) =
+            numbers.iter().copied().partition(is_replica);
+        [replicas, primaries].concat()
+    }
+
+    /// Restarts a node of a ready cluster.
+    async fn one(&mut self, number: usize) -> Result<Answer> {
+        let manifest = self.manifest()?;
+        let mut fleet = Fleet::open(self.context, self.cluster, &manifest)?;
+        let views = fleet.views().await;
+        match self.before(&manifest, &fleet, &views, number).await? {
+            Before::Nothing => {}
+            Before::FailOver(heir) => self.fail_over(&mut fleet, number, heir).await?,
+            Before::Loss(why) | Before::Apart(why) if !self.wish.yes => {
+                return Err(Error::Unconfirmed {
+                    what: format!("lose what nodes hold that persist nothing: {why}"),
+                });
+            }
+            Before::Loss(_) | Before::Apart(_) => {}
+        }
+        drop(fleet);
+        self.end(&manifest, number).await?;
+        self.start(self.wish.yes).await
+    }
+
+    /// Makes node `heir` the primary in the place of `number`, and waits until every node sees it.
+    async fn fail_over(&self, fleet: &mut Fleet, number: usize, heir: usize) -> Result<()> {
+        let names = fleet.names();
+        let name = |number: usize| names.get(number).cloned().unwrap_or_default();
+        let step = self.step();
+        let patience = step.patience(format!("{} to take over", name(heir)));
+        let mut asked: Option<Instant> = None;
+        loop {
+            let views = fleet.views().await;
+            let problems: Vec<NodeProblem> = views
+                .iter()
+                .zip(&names)
+                .filter_map(|(view, name)| {
+                    let lacks = match view {
+                        Ok(view) => is_heir(view, &views, number, heir).err().map(str::to_owned),
+                        Err(why) => Some(why.clone()),
+                    };
+                    Some(NodeProblem::new(name, lacks?))
+                })
+                .collect();
+            if problems.is_empty() {
+                self.context.events.note(format!(
+                    "{} took over from {}, which persists nothing",
+                    name(heir),
+                    name(number)
+                ));
+                return Ok(());
+            }
+            fleet.refuse_dead_nodes()?;
+            let is_primary = views
+                .get(heir)
+                .and_then(|view| view.as_ref().ok()?.myself())
+                .is_some_and(|line| line.role == Role::Primary);
+            if !is_primary && asked.is_none_or(|at| at.elapsed() > ELECTION) {
+                let asking = fleet.connection(heir)?.fail_over().await;
+                asking.map_err(|fault| fleet.failure("a failover was refused", heir, &fault))?;
+                asked = Some(Instant::now());
+            }
+            patience.pause(LOOK, || problems).await?;
+        }
+    }
+
+    /// Ends node `number`, as `stop` does.
+    async fn end(&mut self, manifest: &Manifest, number: usize) -> Result<()> {
+        let mut fleet = Fleet::observe(self.cluster, manifest)?;
+        fleet.refuse_elsewhere()?;
+        for (other, node) in fleet.nodes.iter_mut().enumerate() {
+            if other != number {
+                node.life = Life::Dead;
+            }
+        }
+        let name = fleet.names().get(number).cloned().unwrap_or_default();
+        self.context.events.emit(Event::Stopping { nodes: 1 });
+        let step = self.step();
+        let patience = step.patience(format!("{name} to end"));
+        let grace = self.wish.grace.unwrap_or(GRACE);
+        end_all(fleet, &[], grace, &patience, &self.context.events).await?;
+        self.done.push(name);
+        Ok(())
+    }
+
+    /// Waits until a node that was killed because it hung, and persists nothing, has been succeeded
+    /// by its replica, if it had one.
+    async fn wait_for_heir(&self, manifest: &Manifest, number: usize) -> Result<()> {
+        let conf = user_conf(self.cluster, manifest, number)?;
+        if keeps(&conf, None) || self.wish.yes {
+            return Ok(());
+        }
+        let Some(id) = manifest
+            .nodes
+            .get(number)
+            .and_then(|entry| entry.id.as_ref())
+        else {
+            return Ok(());
+        };
+        let step = self.step();
+        let patience = step.patience("its replica to take over");
+        let mut fleet = Fleet::open(self.context, self.cluster, manifest)?;
+        loop {
+            let views = fleet.views().await;
+            let heirs = replicas_of(Some(id), &views);
+            if heirs.is_empty() {
+                return Ok(());
+            }
+            let names = fleet.names();
+            let problems = heirs.iter().map(|(heir, _)| {
+                let name = names.get(*heir).cloned().unwrap_or_default();
+                NodeProblem::new(name, "has not taken over yet")
+            });
+            let problems = problems.collect();
+            patience.pause(LOOK, || problems).await?;
+        }
+    }
+}
+
+/// Whether a node keeps its data over a restart: what it writes now is what it will read.
+/// `running`: its `appendonly` and `save` as they are now.
+fn keeps(conf: &str, running: Option<&(String, String)>) -> bool {
+    let value = |name: &str| last_value(conf, name).unwrap_or_default();
+    let is_on = |value: &str| value.trim_matches(['"', '\'']).eq_ignore_ascii_case("yes");
+    let saves = |value: &str| !value.trim_matches(['"', '\'']).is_empty();
+    let reads_appended = is_on(&value("appendonly"));
+    let (appends, snapshots) = match running {
+        Some((appendonly, save)) => (is_on(appendonly), saves(save)),
+        None => (reads_appended, saves(&value("save"))),
+    };
+    if reads_appended {
+        appends
+    } else {
+        // A snapshot is written at the end only if one is written at all.
+        snapshots && !appends
+    }
+}
+
+/// The nodes that say they are replicas of `id`, with how far they are if they are in sync.
+fn replicas_of(id: Option<&NodeId>, views: &[Result<View, String>]) -> Vec<(usize, Option<u64>)> {
+    let numbered = views.iter().enumerate();
+    let replicas = numbered.filter_map(|(number, view)| {
+        let view = view.as_ref().ok()?;
+        let Role::Replica { of } = &view.myself()?.role else {
+            return None;
+        };
+        let state = view.replication;
+        let in_sync = state.replica && state.link_up && !state.syncing;
+        (Some(of) == id).then(|| (number, in_sync.then_some(state.offset)))
+    });
+    replicas.collect()
+}
+
+/// The replica in sync that is furthest.
+fn best(replicas: &[(usize, Option<u64>)]) -> Option<usize> {
+    let in_sync = replicas.iter().filter(|(_, offset)| offset.is_some());
+    in_sync
+        .max_by_key(|(_, offset)| *offset)
+        .map(|(number, _)| *number)
+}
+
+/// Whether a view shows `heir` in the place of `number`; if not, what it shows instead.
+fn is_heir(
+    view: &View,
+    views: &[Result<View, String>],
+    number: usize,
+    heir: usize,
+) -> Result<(), &'static str> {
+    let line_of = |number: usize| {
+        let own = views.get(number).and_then(|view| view.as_ref().ok());
+        let id = own.and_then(View::myself).map(|line| &line.id)?;
+        view.nodes.iter().find(|line| line.id == *id)
+    };
+    let (Some(old), Some(new)) = (line_of(number), line_of(heir)) else {
+        return Err("does not know both of them");
+    };
+    if new.role != Role::Primary || new.slots.is_empty() {
+        Err("does not see it as a primary yet")
+    } else if old.role == Role::Primary {
+        Err("does not see the old primary as a replica yet")
+    } else if view
+        .nodes
+        .iter()
+        .any(|line| matches!(&line.role, Role::Replica { of } if *of == old.id))
+    {
+        Err("sees a replica of the old primary yet")
+    } else if !view.info.ok {
+        Err("says that cluster_state is fail")
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_is_kept_only_if_what_is_written_is_what_is_read() {
+        let now = |appendonly: &str, save: &str| Some((appendonly.to_owned(), save.to_owned()));
+        for (conf, running, wanted) in [
+            ("appendonly yes\nsave \"\"\n", now("yes", ""), true),
+            ("appendonly yes\n", None, true),
+            ("appendonly no\nsave \"\"\n", None, false),
+            ("appendonly no\nsave \"\"\n", now("no", ""), false),
+            ("appendonly no\nsave 3600 1\n", now("no", "3600 1"), true),
+            ("appendonly no\nsave 3600 1\n", None, true),
+            // Changed by CONFIG SET: what is on disk is old, or not looked at.
+            ("appendonly yes\n", now("no", ""), false),
+            ("appendonly yes\n", now("no", "3600 1"), false),
+            ("appendonly no\nsave \"\"\n", now("yes", ""), false),
+            ("appendonly no\nsave 3600 1\n", now("no", ""), false),
+            ("", None, false),
+        ] {
+            assert_eq!(keeps(conf, running.as_ref()), wanted, "{conf} {running:?}");
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! `up --foreground`: staying with a cluster, telling what happens to its nodes, and starting again
+//! those that failed.
+//!
+//! The cluster's lock is held only while something is done, so that every other verb works on the
+//! cluster meanwhile; what they do is told apart from what befalls it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::pin::Pin;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::answer::Answer;
+use super::clean::down;
+use super::context::Context;
+use super::fleet::{Fleet, Node};
+use super::follow::{Follower, LogStart, NodeLine};
+use super::start::start;
+use super::stop::{replicas, stop};
+use super::up::raise;
+use super::wait::moment;
+use super::wish::StartWish;
+use crate::cluster::LogTime;
+use crate::error::{Error, NodeProblem, Result};
+use crate::event::Event;
+use crate::plan::Layout;
+use crate::store::{Cluster, Manifest};
+
+/// How often nodes are looked at while their logs say nothing.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// How often it is looked whether somebody else has started nodes again.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// How often a primary without persistence is looked at whose replica is not promoted yet.
+const PROMOTION: Duration = Duration::from_millis(250);
+
+/// How long it takes until what failed is tried again, the first time.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// A node that failed this often within [`CRASH_TIME`] is left down.
+const CRASHES: usize = 5;
+
+/// See [`CRASHES`].
+const CRASH_TIME: Duration = Duration::from_secs(60);
+
+/// Which nodes that end are started again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restart {
+    /// None.
+    Never,
+    /// Those that did not end with 0.
+    OnFailure,
+}
+
+/// Takes lines of logs as they come.
+type Show<'a> = &'a mut dyn FnMut(&[NodeLine]) -> io::Result<()>;
+
+/// A cluster that we stay with.
+#[derive(Debug)]
+pub struct Foreground {
+    context: Context,
+    restart: Restart,
+    made_here: bool,
+    began: LogTime,
+}
+
+impl Foreground {
+    /// A cluster that is about to be brought up.
+    pub fn new(context: &Context, restart: Restart) -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let millis = since.map_or(0, |since| since.as_millis());
+        Self {
+            context: context.clone(),
+            restart,
+            made_here: false,
+            began: LogTime(i64::try_from(millis).unwrap_or(i64::MAX)),
+        }
+    }
+
+    /// Whether there was no such cluster before: then its data is nobody else's.
+    pub fn is_made_here(&self) -> bool {
+        self.made_here
+    }
+
+    /// As `up` does.
+    pub async fn up(&mut self, wish: &StartWish) -> Result<Answer> {
+        raise(&self.context, wish, &mut self.made_here).await
+    }
+
+    /// Shows what the nodes write, says when one ends, and starts it again if that is wished.
+    /// Returns when somebody else has stopped the cluster; that all nodes failed is an error.
+    pub async fn watch(&self, show: Show<'_>) -> Result<()> {
+        let context = &self.context;
+        let Some(cluster) = context.home.cluster(&context.name)? else {
+            return Ok(());
+        };
+        let Some(manifest) = cluster.manifest()? else {
+            return Ok(());
+        };
+        let mut follower = Follower::new(&cluster, Some(self.began));
+        for (number, entry) in manifest.nodes.iter().enumerate() {
+            follower.add(number + 1, entry.addr, LogStart::First);
+        }
+        let mut watch = Watch {
+            context,
+            cluster: &cluster,
+            manifest: &manifest,
+            fleet: Fleet::observe(&cluster, &manifest)?,
+            replicas: replicas(&cluster, &manifest),
+            looked: Instant::now(),
+            crashes: BTreeMap::new(),
+            due: Vec::new(),
+        };
+        let mut work: Option<Pin<Box<dyn Future<Output = Result<()>>>>> = None;
+        loop {
+            let lines = tokio::select! {
+                lines = follower.next(LOOK) => lines,
+                done = async { work.as_mut()?.await.err() }, if work.is_some() => {
+                    work = None;
+                    if let Some(error) = done {
+                        watch.gives_up(&error);
+                    }
+                    watch.look_again()?;
+                    continue;
+                }
+            };
+            show(&lines).map_err(|source| Error::Io {
+                what: "write the answer".into(),
+                source,
+            })?;
+            if !watch.look(self.restart)? && work.is_none() {
+                // What they wrote last explains their end.
+                let last = follower.read();
+                show(&last).ok();
+                return watch.over();
+            }
+            if work.is_none() && !watch.due.is_empty() {
+                watch.due.clear();
+                work = Some(Box::pin(start_again(context.clone())));
+            }
+        }
+    }
+
+    /// Ends the nodes; deletes a cluster that was made here.
+    pub async fn tear_down(&self) -> Result<()> {
+        self.end(None).await
+    }
+
+    /// The same without waiting for nodes to end by themselves.
+    pub async fn end_at_once(&self) -> Result<()> {
+        self.end(Some(Duration::ZERO)).await
+    }
+
+    async fn end(&self, grace: Option<Duration>) -> Result<()> {
+        let context = Context {
+            began: Instant::now(),
+            ..self.context.clone()
+        };
+        if self.made_here {
+            return down(&context, grace).await.map(drop);
+        }
+        match stop(&context, grace).await {
+            // Somebody else has cleared it away.
+            Err(Error::NoSuchCluster { .. }) => Ok(()),
+            done => done.map(drop),
+        }
+    }
+}
+
+/// Starts what does not run. A primary that would come back empty waits until a replica has taken
+/// its place; what fails is tried again a few times.
+async fn start_again(context: Context) -> Result<()> {
+    let mut said = false;
+    let mut tries = 1;
+    loop {
+        let context = Context {
+            began: Instant::now(),
+            ..context.clone()
+        };
+        match start(&context, &StartWish::default()).await {
+            Err(Error::Unsafe { message, .. }) => {
+                if !std::mem::replace(&mut said, true) {
+                    context.events.note(format!("waiting: {message}"));
+                }
+                moment(PROMOTION).await;
+            }
+            Err(error) if tries < CRASHES => {
+                context
+                    .events
+                    .note(format!("not started again yet: {error}"));
+                moment(AGAIN * tries.try_into().unwrap_or(1)).await;
+                tries += 1;
+            }
+            done => return done.map(drop),
+        }
+    }
+}
+
+/// What is known of the nodes that are watched.
+struct Watch<'a> {
+    context: &'a Context,
+    cluster: &'a Cluster,
+    manifest: &'a Manifest,
+    fleet: Fleet,
+    /// The numbers of replicas, before anything befell the cluster.
+    replicas: Vec<usize>,
+    /// When it was last looked for nodes that others have started again.
+    looked: Instant,
+    /// When each node has failed.
+    crashes: BTreeMap<usize, Vec<Instant>>,
+    /// Nodes that are to be started again.
+    due: Vec<usize>,
+}
+
+impl Watch<'_> {
+    /// Looks at every node; says whether any runs, or will.
+    fn look(&mut self, restart: Restart) -> Result<bool> {
+        for number in 0..self.fleet.nodes.len() {
+            let node = self.fleet.nodes.get_mut(number);
+            let Some(death) = node.filter(|node| node.runs()).and_then(Node::death) else {
+                continue;
+            };
+            if !self.is_deliberate(number)? {
+                self.died(number, &death, restart);
+            }
+        }
+        let runs = self.fleet.nodes.iter().any(Node::runs);
+        let all_run = self.fleet.nodes.iter().all(Node::runs);
+        if !all_run && self.looked.elapsed() >= LOOK_AGAIN {
+            self.look_again()?;
+        }
+        Ok(runs || !self.due.is_empty() || self.fleet.nodes.iter().any(Node::runs))
+    }
+
+    /// Whether a node that has ended was stopped by a verb.
+    fn is_deliberate(&self, number: usize) -> Result<bool> {
+        let Some(processes) = self.cluster.processes()? else {
+            return Ok(true);
+        };
+        let port = self.manifest.nodes.get(number).map(|entry| entry.addr.port);
+        let is_known = port.is_some_and(|port| processes.nodes.contains_key(&port));
+        Ok(processes.stopping || !is_known)
+    }
+
+    fn died(&mut self, number: usize, death: &NodeProblem, restart: Restart) {
+        let failed = self.fleet.nodes.get(number).is_some_and(Node::failed);
+        self.context.events.emit(Event::Died {
+            node: format!("{}, {}", death.node, self.role(number)),
+            how: death.message.clone(),
+        });
+        if !failed || restart == Restart::Never {
+            return;
+        }
+        let crashes = self.crashes.entry(number).or_default();
+        crashes.retain(|at| at.elapsed() < CRASH_TIME);
+        crashes.push(Instant::now());
+        if crashes.len() >= CRASHES {
+            self.context.events.note(format!(
+                "{} has failed {CRASHES} times within a minute, and is left down",
+                death.node
+            ));
+            return;
+        }
+        self.due.push(number);
+    }
+
+    fn role(&self, number: usize) -> String {
+        let spec = &self.manifest.spec;
+        let shard = Layout::new(spec.primaries, spec.replicas).shard_of(number);
+        let role = if self.replicas.contains(&number) {
+            "replica"
+        } else {
+            "primary"
+        };
+        shard.map_or(role.to_owned(), |shard| {
+            format!("{role} of shard {}", shard + 1)
+        })
+    }
+
+    /// Takes note of nodes that run again.
+    fn look_again(&mut self) -> Result<()> {
+        self.looked = Instant::now();
+        let fleet = Fleet::observe(self.cluster, self.manifest)?;
+        for (now, before) in fleet.nodes.iter().zip(&self.fleet.nodes) {
+            if let (Some(pid), false) = (now.pid(), before.runs()) {
+                self.context
+                    .events
+                    .note(format!("{} runs again (pid {pid})", now.addr));
+            }
+        }
+        self.replicas = replicas(self.cluster, self.manifest);
+        self.fleet = fleet;
+        Ok(())
+    }
+
+    fn gives_up(&self, error: &Error) {
+        let hint = error
+            .hint()
+            .map(|hint| format!("; {hint}"))
+            .unwrap_or_default();
+        self.context
+            .events
+            .note(format!("not started again: {error}{hint}"));
+    }
+
+    /// No node runs: because somebody stopped them, or because they failed.
+    fn over(&self) -> Result<()> {
+        let numbers = 0..self.fleet.nodes.len();
+        let mut failed = Vec::new();
+        for number in numbers {
+            if !self.is_deliberate(number)? {
+                failed.extend(
+                    self.fleet
+                        .nodes
+                        .get(number)
+                        .map(|node| NodeProblem::new(node.addr, "does not run")),
+                );
+            }
+        }
+        if failed.is_empty() {
+            self.context
+                .events
+                .note(format!("cluster \"{}\" was stopped", self.context.name));
+            return Ok(());
+        }
+        Err(Error::Nodes {
+            message: "no node runs any more".into(),
+            nodes: failed,
+        })
+    }
+}

@@ -1,0 +1,363 @@
+//! `cli`: a conversation with a cluster, by a client that is installed or by ourselves.
+//!
+//! Whoever answers a redirect is told a password, so we follow it only to nodes of this cluster
+//! whose processes are ours, at the addresses that we know them by.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::access::access;
+use super::answer::{Answer, NodeAnswer, ProcessState};
+use super::context::Context;
+use super::env::{caution, first_living, secrets};
+use super::status::status;
+use crate::client::{Access, Connection, Fault};
+use crate::cluster::{NodeAddr, Redirect, Resp, printable};
+use crate::error::{Error, NodeProblem, Result};
+use crate::plan::Target;
+use crate::store::Manifest;
+
+/// How long a node may take to let us in.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// A slot does not move so often while one command is under way.
+const MOST_REDIRECTS: usize = 16;
+
+/// A node to talk to, and the way in.
+#[derive(Debug)]
+pub struct Visit {
+    /// The cluster.
+    pub answer: Answer,
+    /// The place of the node in it.
+    pub place: usize,
+    /// The password, if there is one.
+    pub password: Option<SecretString>,
+    /// The program of the node's server.
+    pub server: PathBuf,
+}
+
+impl Visit {
+    /// The node.
+    pub fn node(&self) -> &NodeAnswer {
+        &self.answer.nodes[self.place]
+    }
+
+    /// The options of redis-cli and valkey-cli that lead there; the password is none of them.
+    pub fn options(&self) -> Result<Vec<std::ffi::OsString>> {
+        let (addr, entrance) = (self.node().addr, &self.answer.entrance);
+        let mut options: Vec<std::ffi::OsString> = vec!["-c".into()];
+        options.extend(["-h".into(), addr.host.to_string().into()]);
+        options.extend(["-p".into(), addr.port.to_string().into()]);
+        if let Some(user) = entrance.user.as_ref().filter(|_| self.password.is_some()) {
+            options.extend(["--user".into(), user.into()]);
+        }
+        if let Some(ca) = entrance.ca.as_ref().filter(|_| !entrance.plain) {
+            options.extend(["--tls".into(), "--cacert".into(), ca.into()]);
+            if let Some((certificate, key)) = &entrance.client_certificate {
+                options.extend(["--cert".into(), certificate.into()]);
+                options.extend(["--key".into(), key.into()]);
+            }
+        }
+        Ok(options)
+    }
+
+    /// Whether that needs a client that knows TLS.
+    pub fn needs_tls(&self) -> bool {
+        !self.answer.entrance.plain
+    }
+}
+
+/// Chooses the first living node, of those that `target` means if there is one.
+pub async fn visit(context: &Context, target: Option<&Target>) -> Result<Visit> {
+    let answer = status(context).await?;
+    first_living(&answer)?;
+    let meant = match target {
+        Some(target) => answer.find(std::slice::from_ref(target))?,
+        None => (0..answer.nodes.len()).collect(),
+    };
+    let lives = |place: &&usize| answer.nodes[**place].process == ProcessState::Running;
+    let Some(place) = meant.iter().find(lives).copied() else {
+        let problem = |place: &usize| {
+            let node = &answer.nodes[*place];
+            NodeProblem::new(node.addr, absence(node.process))
+        };
+        return Err(Error::Nodes {
+            message: "no node that is meant can be talked to".into(),
+            nodes: meant.iter().map(problem).collect(),
+        });
+    };
+    let password = secrets(context, &answer)?.password;
+    if let Some(note) = caution(&answer) {
+        context.events.note(note);
+    }
+    Ok(Visit {
+        server: answer.nodes[place].server.path.clone(),
+        answer,
+        place,
+        password,
+    })
+}
+
+/// Why a node is not talked to, in the words of a fragment.
+pub(super) fn absence(process: ProcessState) -> &'static str {
+    match process {
+        ProcessState::Running => "runs",
+        ProcessState::Dead => "does not run",
+        ProcessState::Hung => "does not answer",
+        ProcessState::Foreign => "does not run; its port is held by a process that is not ours",
+        ProcessState::Unknown => "cannot be seen from here",
+    }
+}
+
+/// What became of a command.
+#[derive(Debug)]
+pub struct Heard {
+    /// The redirects that were followed to the answer.
+    pub redirects: Vec<Redirect>,
+    /// The answer; or why there is none, in a sentence.
+    pub answer: Result<Resp, String>,
+}
+
+/// A conversation.
+#[derive(Debug)]
+pub struct Talk<'a> {
+    context: &'a Context,
+    manifest: Manifest,
+    access: Access,
+    /// The place of the node that is talked to.
+    place: usize,
+    /// The connections that were made, by the places of their nodes.
+    connections: BTreeMap<usize, Connection>,
+    database: u64,
+    in_transaction: bool,
+}
+
+impl<'a> Talk<'a> {
+    /// Begins one, at the node of `visit`.
+    pub async fn begin(context: &'a Context, visit: &Visit) -> Result<Self> {
+        let cluster = context.home.cluster(&context.name)?;
+        let cluster = cluster.ok_or_else(|| context.no_such_cluster())?;
+        let manifest = cluster.manifest()?;
+        let manifest = manifest.ok_or_else(|| context.no_such_cluster())?;
+        let mut talk = Self {
+            context,
+            access: access(&cluster, &manifest)?,
+            manifest,
+            place: visit.place,
+            connections: BTreeMap::new(),
+            database: 0,
+            in_transaction: false,
+        };
+        let Err(fault) = talk.connect(&visit.answer).await else {
+            return Ok(talk);
+        };
+        let (node, message) = (visit.node().addr.to_string(), fault.to_string());
+        Err(if fault.is_refusal() {
+            Error::Refused { node, message }
+        } else {
+            Error::Nodes {
+                message: "the node cannot be talked to".into(),
+                nodes: vec![NodeProblem::new(node, message)],
+            }
+        })
+    }
+
+    /// What a prompt says: where we are, and in which database or transaction.
+    pub fn prompt(&self) -> String {
+        if !self.connections.contains_key(&self.place) {
+            return "not connected> ".into();
+        }
+        let database = match self.database {
+            0 => String::new(),
+            number => format!("[{number}]"),
+        };
+        let transaction = if self.in_transaction { "(TX)" } else { "" };
+        format!("{}{database}{transaction}> ", self.at())
+    }
+
+    /// Sends a command, and follows redirects to where it is answered.
+    pub async fn send(&mut self, words: &[Vec<u8>]) -> Heard {
+        let mut redirects: Vec<Redirect> = Vec::new();
+        let mut came_from = self.place;
+        let answer = loop {
+            let asking = redirects.last().is_some_and(|redirect| redirect.ask);
+            let reply = match self.once(words, asking, !redirects.is_empty()).await {
+                Ok(reply) => reply,
+                Err(why) => {
+                    // Where nobody let us in we are not: the conversation goes on where it was.
+                    if !self.connections.contains_key(&self.place) && redirects.pop().is_some() {
+                        self.place = came_from;
+                    }
+                    break Err(why);
+                }
+            };
+            let Some(redirect) = reply.error().and_then(Redirect::read) else {
+                break Ok(reply);
+            };
+            let Some(place) = self.place_of(&redirect) else {
+                break Err(format!(
+                    "{}: not followed, since no node of this cluster is there",
+                    printable(reply.error().unwrap_or_default(), 200)
+                ));
+            };
+            if redirects.len() == MOST_REDIRECTS {
+                break Ok(reply);
+            }
+            came_from = std::mem::replace(&mut self.place, place);
+            self.in_transaction = false;
+            redirects.push(redirect);
+        };
+        if let Ok(reply) = &answer
+            && reply.error().is_none()
+        {
+            self.note(words);
+        }
+        Heard { redirects, answer }
+    }
+
+    async fn once(
+        &mut self,
+        words: &[Vec<u8>],
+        asking: bool,
+        is_redirected: bool,
+    ) -> Result<Resp, String> {
+        let (connection, is_new) = self.connection(is_redirected).await?;
+        let send = async {
+            if is_new && self.database != 0 {
+                let select = [b"SELECT".to_vec(), self.database.to_string().into_bytes()];
+                connection.command(&select).await?;
+            }
+            if asking {
+                connection.command(&[b"ASKING".to_vec()]).await?;
+            }
+            connection.command(words).await
+        };
+        match send.await {
+            Ok(reply) => Ok(reply),
+            Err(_) if is_shutdown(words) => {
+                self.lose();
+                Ok(Resp::Status("the server closed the connection".into()))
+            }
+            Err(fault) => {
+                self.lose();
+                Err(format!("{} {fault}", self.at()))
+            }
+        }
+    }
+
+    fn lose(&mut self) {
+        self.connections.remove(&self.place);
+        self.in_transaction = false;
+    }
+
+    /// The connection to the node that is talked to, and whether it was made just now. If its
+    /// process is gone it is the first living node's, unless we were sent to that one.
+    async fn connection(&mut self, is_redirected: bool) -> Result<(Connection, bool), String> {
+        if let Some(connection) = self.connections.get(&self.place) {
+            return Ok((connection.clone(), false));
+        }
+        let answer = status(self.context).await;
+        let answer = answer.map_err(|error| error.to_string())?;
+        let process = answer.nodes.get(self.place).map(|node| node.process);
+        let process = process.unwrap_or(ProcessState::Unknown);
+        if process != ProcessState::Running {
+            let was = self.at();
+            if is_redirected {
+                return Err(format!("{was}, where the slot is, {}", absence(process)));
+            }
+            let first = first_living(&answer).map_err(|error| error.to_string())?;
+            self.place = first.index.saturating_sub(1);
+            let events = &self.context.events;
+            events.note(format!("{was} is gone; talking to {}", self.at()));
+        }
+        let connected = self.connect(&answer).await;
+        let connection = connected.map_err(|fault| format!("{} {fault}", self.at()))?;
+        Ok((connection, true))
+    }
+
+    /// Connects to the node that is talked to, which must run by `answer`.
+    async fn connect(&mut self, answer: &Answer) -> Result<Connection, Fault> {
+        let node = answer.nodes.get(self.place);
+        let node = node.filter(|node| node.process == ProcessState::Running);
+        let node = node.ok_or(Fault::Foreign(None))?;
+        let opened = Connection::open_patient(node.addr, &self.access, CONNECT_LIMIT).await?;
+        let (connection, info) = opened;
+        let answered = info.number("process_id");
+        if answered.and_then(|pid| i32::try_from(pid).ok()) != node.pid {
+            return Err(Fault::Foreign(answered));
+        }
+        self.connections.insert(self.place, connection.clone());
+        Ok(connection)
+    }
+
+    /// The address of the node that is talked to.
+    fn at(&self) -> String {
+        let addr = self.manifest.nodes[self.place].addr;
+        let port = addr.peer_port();
+        NodeAddr { port, ..addr }.to_string()
+    }
+
+    /// Whom a redirect means: by the address that we know, or by the one that nodes announce.
+    fn place_of(&self, redirect: &Redirect) -> Option<usize> {
+        let spec = &self.manifest.spec;
+        let numbered = self.manifest.nodes.iter().enumerate();
+        let mut meant = numbered.filter(|(number, node)| {
+            let known_as = spec.known_as(*number, node.addr);
+            let hosts = [node.addr.host.to_string(), known_as.host.to_string()];
+            let name = spec.hostname_of(*number, node.addr.port);
+            let is_host = matches!(redirect.host.as_str(), "" | "?")
+                || hosts.contains(&redirect.host)
+                || name.as_ref() == Some(&redirect.host);
+            let ports = [node.addr.port, node.addr.peer_port(), known_as.port];
+            is_host && ports.contains(&redirect.port)
+        });
+        meant.next().map(|(number, _)| number)
+    }
+
+    /// Keeps in mind what `words`, which succeeded, changed.
+    fn note(&mut self, words: &[Vec<u8>]) {
+        let is = |name: &str| is_word(words, 0, name);
+        if is("MULTI") {
+            self.in_transaction = true;
+        } else if is("EXEC") || is("DISCARD") {
+            self.in_transaction = false;
+        } else if is("SELECT") && !self.in_transaction {
+            let number = words.get(1).and_then(|word| std::str::from_utf8(word).ok());
+            self.database = number
+                .and_then(|text| text.parse().ok())
+                .unwrap_or_default();
+        }
+    }
+}
+
+fn is_word(words: &[Vec<u8>], at: usize, name: &str) -> bool {
+    let word = words.get(at);
+    word.is_some_and(|word| word.eq_ignore_ascii_case(name.as_bytes()))
+}
+
+/// Whether a server that closes the connection does what `words` say.
+pub(super) fn is_shutdown(words: &[Vec<u8>]) -> bool {
+    is_word(words, 0, "SHUTDOWN") && !is_word(words, 1, "ABORT")
+}
+
+/// Why a command cannot be answered by one answer, in a sentence; `None` if it can.
+pub fn unanswerable(words: &[Vec<u8>]) -> Option<String> {
+    let endless = [
+        "SUBSCRIBE",
+        "PSUBSCRIBE",
+        "SSUBSCRIBE",
+        "MONITOR",
+        "SYNC",
+        "PSYNC",
+    ];
+    let reply =
+        is_word(words, 0, "CLIENT") && is_word(words, 1, "REPLY") && !is_word(words, 2, "ON");
+    let name = endless.into_iter().find(|name| is_word(words, 0, name));
+    let name = name.or(reply.then_some("CLIENT REPLY"))?;
+    Some(format!(
+        "{name} is not answered by one answer, which is all that can be shown here; it needs redis-cli or valkey-cli"
+    ))
+}

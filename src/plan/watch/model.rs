@@ -1,0 +1,362 @@
+//! What is remembered of a cluster that is watched.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use super::events::{Happening, Mood, of_link, of_process, of_scene};
+use super::picture::{Picture, Standing};
+use super::scene::{Member, Scene};
+use super::{COMMANDS_A_LOOK, Found, Load, Look, Watched};
+use crate::cluster::{NodeId, NodeLine, Role, SLOT_COUNT};
+
+/// How many events are kept.
+const EVENTS: usize = 1000;
+
+/// What is remembered of one node.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Watching {
+    pub(super) id: Option<NodeId>,
+    pub(super) pid: Option<i32>,
+    /// The last look.
+    pub(super) found: Option<Found>,
+    /// Since when it is as it is: answers, is silent, is dead …
+    pub(super) since: Duration,
+    /// What it said of itself last.
+    pub(super) last_line: Option<NodeLine>,
+    /// Its commands a second.
+    pub(super) ops: Option<u64>,
+    /// Its replication offsets in the last rounds, the newest first.
+    pub(super) offsets: VecDeque<(u64, u64)>,
+    /// When it was last counted, and what was.
+    counted: Option<(Duration, Load)>,
+}
+
+/// A cluster that is watched.
+#[derive(Clone, Debug, Default)]
+pub struct Model {
+    pub(super) watched: Watched,
+    pub(super) names: Vec<String>,
+    pub(super) nodes: Vec<Watching>,
+    pub(super) scene: Scene,
+    /// What changes are measured by.
+    told: Scene,
+    /// Whether changes were held back at last.
+    held: bool,
+    was_complete: bool,
+    /// Who took over from whom: where a dead node without slots belongs.
+    pub(super) heirs: HashMap<NodeId, NodeId>,
+    pub(super) gone: Option<String>,
+    standing: Option<Standing>,
+    events: VecDeque<Happening>,
+    happened: usize,
+}
+
+impl Model {
+    /// A model of `watched`, of which nothing has been seen yet.
+    pub fn new(watched: Watched) -> Self {
+        let mut model = Self::default();
+        model.open(watched, Duration::ZERO);
+        model
+    }
+
+    /// The cluster is there, or it is there again, perhaps with other nodes.
+    pub fn open(&mut self, watched: Watched, at: Duration) {
+        let same = self.watched.nodes.len() == watched.nodes.len()
+            && (self.watched.nodes.iter().zip(&watched.nodes))
+                .all(|(old, new)| old.addr == new.addr);
+        if self.gone.take().is_some() {
+            self.note(at, Mood::Good, "the cluster is there again".into());
+        }
+        if !same {
+            if !self.nodes.is_empty() {
+                let text = format!(
+                    "the cluster was made anew, with {} nodes",
+                    watched.nodes.len()
+                );
+                self.note(at, Mood::Plain, text);
+            }
+            self.nodes = vec![Watching::default(); watched.nodes.len()];
+            (self.scene, self.told) = (Scene::default(), Scene::default());
+            (self.held, self.was_complete) = (false, false);
+            self.heirs.clear();
+            self.standing = None;
+        }
+        for (node, known) in self.nodes.iter_mut().zip(&watched.nodes) {
+            node.id = node.id.take().or_else(|| known.id.clone());
+        }
+        let mut hosts = watched.nodes.iter().map(|node| node.addr.host);
+        let first = hosts.next();
+        // Where all nodes share an address the port is name enough.
+        let one_host = hosts.all(|host| Some(host) == first);
+        let name = |addr: crate::cluster::NodeAddr| {
+            if one_host {
+                addr.port.to_string()
+            } else {
+                addr.to_string()
+            }
+        };
+        self.names = watched.nodes.iter().map(|node| name(node.addr)).collect();
+        self.watched = watched;
+    }
+
+    /// The cluster is not there any more: why, in one line.
+    pub fn lose(&mut self, why: &str, at: Duration) {
+        if self.gone.as_deref() != Some(why) {
+            self.note(at, Mood::Bad, why.to_owned());
+            self.gone = Some(why.to_owned());
+        }
+        for node in &mut self.nodes {
+            node.take(Look {
+                at,
+                round: None,
+                pid: None,
+                found: Found::Gone,
+            });
+        }
+    }
+
+    /// Takes in a look at node `number`; [`settle`](Self::settle) comes after those that belong
+    /// together.
+    pub fn take(&mut self, number: usize, look: Look) {
+        let Some(name) = self.names.get(number).cloned() else {
+            return;
+        };
+        let Some(was) = self.nodes.get(number).cloned() else {
+            return;
+        };
+        let mut events = Vec::new();
+        events.extend(of_process(&name, &was, &look.found, look.pid, look.at));
+        if let (Some(before), Found::Answers(now)) = (was.seen(), &look.found) {
+            let primary = match now.myself().map(|line| &line.role) {
+                Some(Role::Replica { of }) => self.called(of),
+                _ => "its primary".to_owned(),
+            };
+            events.extend(of_link(&name, &primary, before, now));
+        }
+        let at = look.at;
+        if let Some(node) = self.nodes.get_mut(number) {
+            node.take(look);
+        }
+
+        for (mood, text) in events {
+            self.note(at, mood, text);
+        }
+    }
+
+    /// Looks that belong together were all taken in: what follows from them?
+    pub fn settle(&mut self, at: Duration) {
+        let scene = Scene::of(&self.nodes, &self.names);
+        let is_complete = self.is_complete();
+        // Before every node was looked at once, what is new is not news.
+        if self.was_complete {
+            // Where slots change hands, the one may have been looked at before and the other after
+            // it: that nobody owns them is news only if it is so the next time too.
+            let gap = |slot: u16| scene.owner(slot).is_none() && self.told.owner(slot).is_some();
+            let same = scene.owns_as(&self.told);
+            let hold = !self.held && !same && (0..SLOT_COUNT).any(gap);
+            if !hold {
+                for (mood, text) in of_scene(&self.told, &scene) {
+                    self.note(at, mood, text);
+                }
+                self.told = scene.clone();
+            }
+            self.held = hold;
+        } else {
+            self.told = scene.clone();
+        }
+        self.was_complete = is_complete;
+        self.remember_heirs(&scene);
+        self.scene = scene;
+        if is_complete && !self.held {
+            let standing = self.standing_now();
+            if let Some(old) = self.standing.replace(standing)
+                && old.word() != standing.word()
+                && standing != Standing::Gone
+            {
+                let text = format!(
+                    "cluster {} -> {}{}",
+                    old.word(),
+                    standing.word(),
+                    standing.more()
+                );
+                self.note(at, standing.mood(), text);
+            }
+        }
+    }
+
+    /// Adds an event.
+    pub fn note(&mut self, at: Duration, mood: Mood, text: String) {
+        self.happened += 1;
+        self.events.push_back(Happening { at, mood, text });
+        if self.events.len() > EVENTS {
+            self.events.pop_front();
+        }
+    }
+
+    /// What happened, the oldest first; only the last thousand are kept.
+    pub fn events(&self) -> impl DoubleEndedIterator<Item = &Happening> {
+        self.events.iter()
+    }
+
+    /// How much has happened at all.
+    pub fn happened(&self) -> usize {
+        self.happened
+    }
+
+    /// How node `number` (from 0) is called.
+    pub fn name(&self, number: usize) -> &str {
+        self.names.get(number).map_or("", String::as_str)
+    }
+
+    /// What is to be shown.
+    pub fn picture(&self) -> Picture {
+        Picture::of(self)
+    }
+
+    /// Whether every node was looked at.
+    pub(super) fn is_complete(&self) -> bool {
+        self.nodes.iter().all(|node| node.found.is_some())
+    }
+
+    pub(super) fn called(&self, id: &NodeId) -> String {
+        let member = self.scene.member(id);
+        member.map_or_else(|| id.short().to_owned(), |member| member.name.clone())
+    }
+
+    fn remember_heirs(&mut self, now: &Scene) {
+        for new in &now.members {
+            let old = self.scene.member(&new.id).map(|old| &old.role);
+            if let (Some(Role::Replica { of }), Role::Primary) = (old, &new.role)
+                && !new.slots.is_empty()
+            {
+                self.heirs.remove(&new.id);
+                self.heirs.insert(of.clone(), new.id.clone());
+            }
+        }
+    }
+
+    /// The primary in whose shard `member` is shown.
+    pub(super) fn head<'a>(&'a self, member: &'a Member) -> &'a NodeId {
+        let mut head = match &member.role {
+            Role::Replica { of } => of,
+            Role::Primary => &member.id,
+        };
+        // A few steps: two nodes that took over from each other must not lead us in a circle.
+        for _ in 0..16 {
+            let known = self.scene.member(head);
+            let is_head = known.is_some_and(|known| known.answers || !known.slots.is_empty());
+            match self.heirs.get(head) {
+                Some(heir) if !is_head => head = heir,
+                _ => break,
+            }
+        }
+        head
+    }
+}
+
+impl Watching {
+    fn take(&mut self, look: Look) {
+        let kind = |found: &Found| std::mem::discriminant(found);
+        if self.found.as_ref().map(kind) != Some(kind(&look.found)) {
+            self.since = look.at;
+        }
+        if let Found::Answers(seen) = &look.found {
+            if let Some(line) = seen.myself() {
+                self.id = Some(line.id.clone());
+                self.last_line = Some(line.clone());
+            }
+            let same = self.pid == look.pid;
+            let before = self.counted.filter(|_| same);
+            self.ops = Some(rate(before, (look.at, seen.load)));
+            self.counted = Some((look.at, seen.load));
+            if !same {
+                self.offsets.clear();
+            }
+            if let Some(round) = look.round {
+                self.offsets.push_front((round, seen.replication.offset));
+                self.offsets.truncate(3);
+            }
+        } else {
+            self.ops = None;
+            self.counted = None;
+            self.offsets.clear();
+        }
+        self.pid = look.pid;
+        self.found = Some(look.found);
+    }
+}
+
+/// Commands a second since the last look, without those that looking costs; at first, or after the
+/// server's numbers were reset, what the server says itself.
+fn rate(before: Option<(Duration, Load)>, (at, now): (Duration, Load)) -> u64 {
+    let counted = before.and_then(|(then, was)| {
+        let commands = now.commands.checked_sub(was.commands)?;
+        let millis = u64::try_from(at.checked_sub(then)?.as_millis()).ok()?;
+        let own = commands.saturating_sub(COMMANDS_A_LOOK);
+        // Rounded to the nearest.
+        own.saturating_mul(1000)
+            .saturating_add(millis / 2)
+            .checked_div(millis)
+    });
+    counted.unwrap_or(now.ops)
+}
+
+/// How many bytes a replica is behind its primary: by the last round in which both answered, since
+/// offsets of different moments say nothing.
+pub(super) fn lag(primary: &Watching, replica: &Watching) -> Option<u64> {
+    replica.offsets.iter().find_map(|(round, behind)| {
+        let ahead = primary.offsets.iter().find(|(other, _)| other == round);
+        ahead.map(|(_, ahead)| ahead.saturating_sub(*behind))
+    })
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn load(commands: u64) -> Load {
+        Load {
+            commands,
+            ops: 77,
+            ..Load::default()
+        }
+    }
+
+    #[test]
+    fn a_rate_is_what_was_done_between_two_looks_without_the_looks() {
+        let second = Duration::from_secs(1);
+        let of = |was, now, after| rate(Some((second, load(was))), (second + after, load(now)));
+        assert_eq!(of(100, 103, second), 0, "only ours");
+        assert_eq!(of(100, 203, second), 100);
+        assert_eq!(of(100, 203, 2 * second), 50);
+        assert_eq!(of(100, 203, second / 2), 200);
+        assert_eq!(of(100, 101, second), 0);
+        assert_eq!(of(100, 50, second), 77, "CONFIG RESETSTAT");
+        assert_eq!(of(100, 200, Duration::ZERO), 77);
+        assert_eq!(rate(None, (second, load(5))), 77);
+    }
+
+    proptest! {
+        #[test]
+        fn no_numbers_of_a_server_break_a_rate(was: u64, now: u64, then: u32, at: u32) {
+            let [then, at] = [then, at].map(|ms| Duration::from_millis(ms.into()));
+            let rate = rate(Some((then, load(was))), (at, load(now)));
+            if at > then && now >= was && now - was < 1 << 40 {
+                prop_assert!(rate <= (now - was).saturating_mul(1000));
+            }
+        }
+
+        #[test]
+        fn lag_compares_offsets_of_one_round(
+            primary in prop::collection::vec((0u64..6, any::<u64>()), 0..3),
+            replica in prop::collection::vec((0u64..6, any::<u64>()), 0..3),
+        ) {
+            let node = |offsets: &[(u64, u64)]| Watching { offsets: offsets.iter().copied().collect(), ..Watching::default() };
+            let common = replica.iter().any(|(round, _)| primary.iter().any(|(other, _)| other == round));
+            let lag = lag(&node(&primary), &node(&replica));
+            prop_assert_eq!(lag.is_some(), common);
+        }
+    }
+}

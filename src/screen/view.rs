@@ -1,0 +1,213 @@
+//! What is on the screen, and what keys do to it. Knows no terminal.
+
+use std::time::Duration;
+
+use super::Key;
+use crate::plan::watch::{Happening, Model, Mood, Picture};
+
+/// How things look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// Colours, beside signs and words.
+    pub color: bool,
+    /// Nothing but ASCII.
+    pub ascii: bool,
+}
+
+/// The clock on the wall.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clock {
+    /// Seconds since midnight when the watch began.
+    pub began: u64,
+    /// It is UTC, since what the clock on the wall says could not be found out.
+    pub utc: bool,
+}
+
+impl Clock {
+    /// `12:03:44`.
+    pub fn text(self, at: Duration) -> String {
+        let second = (self.began + at.as_secs()) % 86_400;
+        format!(
+            "{:02}:{:02}:{:02}",
+            second / 3600,
+            second / 60 % 60,
+            second % 60
+        )
+    }
+}
+
+/// What lies over the nodes and events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Pane {
+    /// Nothing.
+    #[default]
+    None,
+    /// Help.
+    Help,
+    /// The end of the chosen node's log; or why it cannot be read.
+    Log(Result<Vec<String>, String>),
+}
+
+/// What a key asks for that the view cannot do itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Nothing more.
+    None,
+    /// The end.
+    Quit,
+    /// The end, as by a signal.
+    Interrupt,
+    /// To be stopped for a while.
+    Suspend,
+    /// Everything drawn anew.
+    Redraw,
+}
+
+/// What is on the screen.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// How things look.
+    pub look: Look,
+    /// The time.
+    pub clock: Clock,
+    /// How long the watch lasts by now.
+    pub now: Duration,
+    /// What lies over the nodes.
+    pub pane: Pane,
+    /// How far the pane, or the list of events, is scrolled back.
+    pub(super) back: usize,
+    /// How far the help is scrolled on.
+    pub(super) top: usize,
+    /// The chosen node, by its number from 0.
+    chosen: Option<usize>,
+    /// What stood when the screen was frozen, and when that was.
+    frozen: Option<Box<(Model, Duration)>>,
+    /// Nodes from top to bottom, as last shown.
+    order: Vec<usize>,
+    /// What happened, the newest first: when, how to take it, what.
+    pub(super) events: Vec<(String, Mood, String)>,
+    /// What happened since the screen was frozen.
+    pub(super) missed: usize,
+    /// How the chosen node is called.
+    pub(super) chosen_name: String,
+}
+
+/// How many lines a page has.
+const PAGE: usize = 5;
+
+/// How many events can be scrolled back to.
+const EVENTS_SHOWN: usize = 300;
+
+impl View {
+    /// An empty view.
+    pub fn new(look: Look, clock: Clock) -> Self {
+        Self {
+            look,
+            clock,
+            ..Self::default()
+        }
+    }
+
+    /// The chosen node, by its number from 0.
+    pub fn chosen(&self) -> Option<usize> {
+        self.chosen
+    }
+
+    /// When the screen was frozen.
+    pub(super) fn frozen_at(&self) -> Option<Duration> {
+        self.frozen.as_deref().map(|(_, at)| *at)
+    }
+
+    /// Works out what is to be shown of `model`.
+    pub(super) fn prepare(&mut self, model: &Model) -> Picture {
+        let frozen = self.frozen.take();
+        let shown = frozen.as_deref().map_or(model, |(model, _)| model);
+        let picture = shown.picture();
+        self.order = picture.rows().filter_map(|row| row.number).collect();
+        if self
+            .chosen
+            .is_none_or(|chosen| !self.order.contains(&chosen))
+        {
+            self.chosen = self.order.first().copied();
+        }
+        self.chosen_name = self
+            .chosen
+            .map(|chosen| shown.name(chosen).to_owned())
+            .unwrap_or_default();
+        let events = shown.events().rev().take(EVENTS_SHOWN);
+        let line = |event: &Happening| (self.clock.text(event.at), event.mood, event.text.clone());
+        self.events = events.map(line).collect();
+        self.missed = model.happened() - shown.happened();
+        self.frozen = frozen;
+        picture
+    }
+
+    /// A key was pressed while `model` was shown.
+    pub fn press(&mut self, key: Key, model: &Model) -> Action {
+        match key {
+            Key::Interrupt => return Action::Interrupt,
+            Key::Suspend => return Action::Suspend,
+            Key::Redraw => return Action::Redraw,
+            Key::Char('q' | 'Q') => return Action::Quit,
+            Key::Escape if self.pane == Pane::None => return Action::Quit,
+            Key::Escape => self.turn_to(Pane::None),
+            Key::Char('?' | 'h') => {
+                let pane = if self.pane == Pane::Help {
+                    Pane::None
+                } else {
+                    Pane::Help
+                };
+                self.turn_to(pane);
+            }
+            Key::Char('l') | Key::Enter => {
+                let is_log = matches!(self.pane, Pane::Log(_));
+                let reading = || Pane::Log(Ok(Vec::new()));
+                self.turn_to(if is_log { Pane::None } else { reading() });
+            }
+            Key::Char(' ') => {
+                self.frozen = match self.frozen.take() {
+                    None => Some(Box::new((model.clone(), self.now))),
+                    Some(_) => None,
+                };
+            }
+            Key::Up | Key::Char('k') => self.choose(|at, _| at.saturating_sub(1)),
+            Key::Down | Key::Char('j') => self.choose(|at, last| at.saturating_add(1).min(last)),
+            Key::Home | Key::Char('g') => self.choose(|_, _| 0),
+            Key::End | Key::Char('G') => self.choose(|_, last| last),
+            Key::PageUp => {
+                self.back = self.back.saturating_add(PAGE);
+                self.top = self.top.saturating_sub(PAGE);
+            }
+            Key::PageDown => {
+                self.back = self.back.saturating_sub(PAGE);
+                self.top = self.top.saturating_add(PAGE);
+            }
+            Key::Char(_) => {}
+        }
+        Action::None
+    }
+
+    fn turn_to(&mut self, pane: Pane) {
+        self.pane = pane;
+        (self.back, self.top) = (0, 0);
+    }
+
+    fn choose(&mut self, step: impl Fn(usize, usize) -> usize) {
+        if self.pane == Pane::Help {
+            // There is nothing to choose; a small screen shows only a part of it.
+            self.top = step(self.top, usize::MAX);
+            return;
+        }
+        let at = self
+            .order
+            .iter()
+            .position(|number| Some(*number) == self.chosen);
+        let next = at.map(|at| step(at, self.order.len().saturating_sub(1)));
+        if let Some(number) = next.and_then(|next| self.order.get(next)) {
+            self.chosen = Some(*number);
+            if self.pane != Pane::None {
+                self.back = 0;
+            }
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! `up --foreground`: what is told of the nodes, which are started again, and what is left.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+use crate::sandbox::{
+    Sandbox, kill_and_wait, node_on, nodes, pid_on, ports, process_words, redis, signal, wait_for,
+};
+
+/// `up --foreground` in the background, with what it says in two files; killed when dropped.
+struct Foreground {
+    child: Child,
+    out: PathBuf,
+    err: PathBuf,
+}
+
+impl Foreground {
+    /// Starts it and waits until it says how it will end.
+    fn start(sandbox: &Sandbox, line: &str) -> Self {
+        let (out, err) = (sandbox.path().join("out"), sandbox.path().join("err"));
+        let arguments: Vec<&str> = "up --foreground"
+            .split(' ')
+            .chain(line.split_ascii_whitespace())
+            .collect();
+        let file = |path: &Path| fs::File::create(path).expect("made");
+        let child = sandbox
+            .command(&arguments)
+            .stdout(Stdio::from(file(&out)))
+            .stderr(Stdio::from(file(&err)))
+            .spawn()
+            .expect("runs");
+        let foreground = Self { child, out, err };
+        foreground.wait_until_it_says("Ctrl-C ");
+        foreground
+    }
+
+    fn out(&self) -> String {
+        fs::read_to_string(&self.out).expect("readable")
+    }
+
+    fn err(&self) -> String {
+        fs::read_to_string(&self.err).expect("readable")
+    }
+
+    fn wait_until_it_says(&self, what: &str) {
+        wait_for(&format!("\"{what}\" on standard error"), || {
+            self.err().contains(what).then_some(())
+        });
+    }
+
+    fn signal(&self, name: &str) {
+        signal(name, self.child.id());
+    }
+
+    /// Its exit code and the signal that ended it.
+    fn end(mut self) -> (Option<i32>, Option<i32>) {
+        use std::os::unix::process::ExitStatusExt as _;
+        let status = wait_for("its end", || self.child.try_wait().expect("a child"));
+        (status.code(), status.signal())
+    }
+}
+
+impl Drop for Foreground {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+fn replica_and_primary(status: &Value) -> [u64; 2] {
+    let port = |role: &str| {
+        let mut all = nodes(status).iter();
+        let node = all.find(|node| node["role"] == role).expect("one");
+        node["port"].as_u64().expect("a port")
+    };
+    [port("replica"), port("primary")]
+}
+
+#[test]
+fn a_cluster_that_it_made_is_gone_with_it() {
+    let sandbox = Sandbox::new();
+    for name in ["INT", "TERM", "HUP"] {
+        let foreground = Foreground::start(&sandbox, "--port auto");
+        let status = sandbox.status();
+        assert_eq!(status["state"], "ok", "{status}");
+        for port in ports(&status) {
+            let line = format!("{port:>5} | ");
+            wait_for("each node's log", || {
+                foreground
+                    .out()
+                    .lines()
+                    .any(|said| said.starts_with(&line))
+                    .then_some(())
+            });
+        }
+        assert!(
+            foreground.err().contains("deletes their data"),
+            "{}",
+            foreground.err()
+        );
+        foreground.signal(name);
+        let number = match name {
+            "INT" => 2,
+            "TERM" => 15,
+            _ => 1,
+        };
+        assert_eq!(foreground.end(), (None, Some(number)), "{name}");
+        assert_eq!(sandbox.survivors().len(), 0, "{name}");
+        assert_eq!(sandbox.files(), Vec::<PathBuf>::new(), "{name}");
+    }
+}
+
+#[test]
+fn a_cluster_that_was_there_before_keeps_its_data() {
+    let sandbox = Sandbox::new();
+    let port = ports(&sandbox.up("--replicas 0 --primaries 1"))[0];
+    assert_eq!(redis(port, &["SET", "wat", "2"]), "OK");
+    let foreground = Foreground::start(&sandbox, "");
+    assert!(
+        foreground.err().contains("their data is kept"),
+        "{}",
+        foreground.err()
+    );
+    foreground.signal("INT");
+    assert_eq!(foreground.end(), (None, Some(2)));
+    assert_eq!(sandbox.survivors().len(), 0);
+    sandbox.ok("start");
+    assert_eq!(redis(port, &["GET", "wat"]), "2");
+    sandbox.gone("down --yes");
+}
+
+#[test]
+fn kept_nodes_keep_running() {
+    let sandbox = Sandbox::new();
+    let foreground = Foreground::start(&sandbox, "--port auto --replicas 0 --keep");
+    let before = sandbox.status();
+    foreground.signal("INT");
+    assert_eq!(foreground.end(), (None, Some(2)));
+    let after = sandbox.status();
+    assert_eq!(after["state"], "ok", "{after}");
+    assert_eq!(after["nodes"], before["nodes"]);
+    sandbox.gone("down --yes");
+}
+
+#[test]
+fn a_node_that_dies_is_told_of_with_its_reason_and_is_left_alone_unless_asked() {
+    let sandbox = Sandbox::new();
+    let foreground = Foreground::start(&sandbox, "--port auto");
+    let status = sandbox.status();
+    let [replica, primary] = replica_and_primary(&status);
+    kill_and_wait(pid_on(&status, replica));
+    foreground.wait_until_it_says(&format!("127.0.0.1:{replica}, replica of shard "));
+    foreground.wait_until_it_says("ended with signal: 9 (SIGKILL)");
+    signal("TERM", pid_on(&status, primary));
+    foreground.wait_until_it_says(&format!("127.0.0.1:{primary}, primary of shard "));
+    foreground.wait_until_it_says("ended with exit status: 0");
+    let dead = sandbox.status();
+    assert_eq!(node_on(&dead, replica)["process"], "dead", "{dead}");
+    // Somebody else starts them again.
+    sandbox.ok("up");
+    foreground.wait_until_it_says(&format!("127.0.0.1:{replica} runs again"));
+    foreground.signal("INT");
+    assert_eq!(foreground.end(), (None, Some(2)));
+    assert_eq!(sandbox.files(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn nodes_that_fail_are_started_again() {
+    let sandbox = Sandbox::new();
+    let foreground = Foreground::start(&sandbox, "--port auto --restart on-failure");
+    let status = sandbox.status();
+    for port in replica_and_primary(&status) {
+        kill_and_wait(pid_on(&status, port));
+        foreground.wait_until_it_says(&format!("127.0.0.1:{port} runs again"));
+    }
+    let healed = sandbox.wait_for_status("health", |status| status["state"] == "ok");
+    assert_eq!(process_words(&healed), ["running"; 6]);
+    foreground.signal("INT");
+    assert_eq!(foreground.end(), (None, Some(2)));
+    assert_eq!(sandbox.files(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_primary_without_persistence_waits_for_its_replica_to_take_over() {
+    let sandbox = Sandbox::new();
+    let foreground = Foreground::start(
+        &sandbox,
+        "--port auto --ephemeral --restart on-failure --node-timeout 1s",
+    );
+    let status = sandbox.status();
+    // wat lies in slot 7056, of the second shard.
+    let port = ports(&status)[1];
+    assert_eq!(redis(port, &["SET", "wat", "precious"]), "OK");
+    assert_eq!(redis(port, &["WAIT", "1", "5000"]), ":1");
+    kill_and_wait(pid_on(&status, port));
+    foreground.wait_until_it_says("waiting: cluster \"default\" persists nothing");
+    foreground.wait_until_it_says(&format!("127.0.0.1:{port} runs again"));
+    let healed = sandbox.wait_for_status("health", |status| status["state"] == "ok");
+    assert_eq!(node_on(&healed, port)["role"], "replica", "{healed}");
+    let mut all = nodes(&healed).iter();
+    let owner = all
+        .find(|node| node["role"] == "primary" && node["shard"] == 2)
+        .expect("an owner");
+    let owner = owner["port"].as_u64().expect("a port");
+    assert_eq!(redis(owner, &["GET", "wat"]), "precious");
+    foreground.signal("INT");
+    assert_eq!(foreground.end(), (None, Some(2)));
+    assert_eq!(sandbox.files(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn stopped_by_another_verb_it_ends_well_and_starts_nothing_again() {
+    for verb in ["stop", "down --yes"] {
+        let sandbox = Sandbox::new();
+        let foreground =
+            Foreground::start(&sandbox, "--port auto --replicas 0 --restart on-failure");
+        sandbox.ok(verb);
+        foreground.wait_until_it_says("cluster \"default\" was stopped");
+        assert!(
+            !foreground.err().contains("warning"),
+            "{}",
+            foreground.err()
+        );
+        assert_eq!(foreground.end(), (Some(0), None), "{verb}");
+        assert_eq!(sandbox.survivors().len(), 0, "{verb}");
+        sandbox.gone("down --yes");
+    }
+}
+
+#[test]
+fn that_every_node_failed_is_a_failure() {
+    let sandbox = Sandbox::new();
+    let foreground = Foreground::start(&sandbox, "--port auto --replicas 0");
+    for pid in sandbox.servers().into_keys() {
+        signal("KILL", pid);
+    }
+    foreground.wait_until_it_says("no node runs any more");
+    assert_eq!(foreground.end(), (Some(1), None));
+    // What they wrote is there to be looked at.
+    assert!(!sandbox.files().is_empty());
+    sandbox.gone("down --yes");
+}
+
+#[test]
+fn a_second_interrupt_does_not_wait() {
+    let sandbox = Sandbox::new();
+    // A script that never ends keeps its server from hearing SIGTERM.
+    let foreground = Foreground::start(&sandbox, "--port auto --replicas 0 --set lua-time-limit=0");
+    let port = ports(&sandbox.status())[0];
+    let asleep = std::thread::spawn(move || {
+        Command::new("redis-cli")
+            .args(["-p", &port.to_string(), "eval", "while true do end", "0"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+    });
+    let status = || sandbox.status();
+    wait_for("the node to sleep", || {
+        (node_on(&status(), port)["process"] == "hung").then_some(())
+    });
+    foreground.signal("INT");
+    wait_for("the others to end", || {
+        (sandbox.servers().len() == 1).then_some(())
+    });
+    let asked = std::time::Instant::now();
+    foreground.signal("INT");
+    assert_eq!(foreground.end(), (None, Some(2)));
+    assert!(asked.elapsed().as_secs() < 10, "it waited for the grace");
+    asleep.join().expect("joined").ok();
+    assert_eq!(sandbox.survivors().len(), 0);
+    assert_eq!(sandbox.files(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn with_json_only_the_answer_is_on_standard_output() {
+    let sandbox = Sandbox::new();
+    let mut child = sandbox
+        .command(&[
+            "up",
+            "--foreground",
+            "--json",
+            "--port",
+            "auto",
+            "--replicas",
+            "0",
+        ])
+        .stdout(Stdio::from(
+            fs::File::create(sandbox.path().join("out")).expect("made"),
+        ))
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("runs");
+    let answer: Value = wait_for("the answer", || {
+        serde_json::from_str(&fs::read_to_string(sandbox.path().join("out")).ok()?).ok()
+    });
+    assert_eq!(answer["state"], "ok");
+    signal("TERM", child.id());
+    child.wait().expect("reaped");
+    let out = fs::read_to_string(sandbox.path().join("out")).expect("readable");
+    assert_eq!(
+        serde_json::from_str::<Value>(&out).expect("one document"),
+        answer
+    );
+    assert_eq!(sandbox.files(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn its_options_need_it() {
+    let sandbox = Sandbox::new();
+    for line in [
+        "up --restart on-failure",
+        "up --keep",
+        "up --foreground --restart always",
+    ] {
+        let ran = sandbox.fails(line, 2);
+        sandbox.assert_untouched(&ran);
+    }
+}
