@@ -603,3 +603,15 @@ fn the_process_is_left_as_it_is_and_what_is_written_is_private() {
         (fs::read_dir(tmp(&sandbox)).expect("listed").count() == 0).then_some(())
     });
 }
+
+#[test]
+fn the_readme_shows_what_the_doc_tests_run() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |name: &str| fs::read_to_string(root.join(name)).expect(name);
+    let (readme, tested) = (read("README.md"), read("src/lib.rs"));
+    let (_, block) = readme.split_once("```rust\n").expect("a block");
+    let (block, _) = block.split_once("\n```").expect("its end");
+    for line in block.lines() {
+        assert!(tested.contains(&format!("//! {line}\n")), "{line}");
+    }
+}
