@@ -1,4 +1,4 @@
-//! The rules of the crate doc, held: who may import whom, which outside crate has which door, and
+//! The rules of `src/rooms.rs`, held: who may import whom, which outside crate has which door, and
 //! what is said and waited for only in one place.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -482,14 +482,22 @@ fn what_does_not_come_is_told_when_the_time_is_over() {
 fn child() {
     let dir = PathBuf::from(std::env::var_os("LIBRARY_DIR").expect("a directory"));
     let how = std::env::var("LIBRARY_HOW").expect("a word");
+    // The umask; which signals are blocked, ignored, caught.
+    let settings = || -> Vec<String> {
+        let status = fs::read_to_string("/proc/self/status").expect("/proc");
+        let names = ["Umask:", "SigBlk:", "SigIgn:", "SigCgt:"];
+        let is_one = |line: &&str| names.iter().any(|name| line.starts_with(name));
+        status.lines().filter(is_one).map(str::to_owned).collect()
+    };
+    let before = settings();
+    assert_eq!(before.len(), 4, "{before:?}");
+    assert!(before[0].ends_with("0000"), "{before:?}");
     let cluster = small(&dir)
         .primaries(3)
         .generate_password()
         .start_blocking();
     let cluster = cluster.expect("started");
-    let mine = fs::read_to_string("/proc/self/status").expect("/proc");
-    let umask = mine.lines().find(|line| line.starts_with("Umask:"));
-    fs::write(dir.with_file_name("umask"), umask.unwrap_or_default()).expect("written");
+    assert_eq!(settings(), before);
     let at = cluster.addresses()[0].to_string();
     if how == "drop" {
         drop(cluster);
@@ -581,9 +589,6 @@ fn the_process_is_left_as_it_is_and_what_is_written_is_private() {
         "{ran}"
     );
     assert_eq!(ran.err, "", "{ran}");
-    let umask = fs::read_to_string(sandbox.path().join("umask")).expect("written");
-    assert_eq!(umask.trim_start_matches("Umask:").trim(), "0000");
-
     let mut child = Running::of(child_of(&sandbox, "stay"), "stay");
     wait_for("the cluster", || {
         sandbox.path().join("ready").exists().then_some(())
