@@ -1,114 +1,122 @@
-//! A real Redis or Valkey Cluster in a fraction of a second, and one tool for all that happens to
-//! it afterwards.
+//! A real Redis or Valkey Cluster in a fraction of a second, for tests in Rust.
 //!
-//! This page is for those who change rcluster; the README is for those who use it. The library is
-//! what the `rcluster` program is made of; its interface follows the program's needs and is not
-//! stable yet.
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), rcluster::Error> {
+//! use rcluster::Cluster;
 //!
-//! # The rooms
+//! let cluster = Cluster::builder().primaries(3).replicas(1).start().await?;
+//! println!("{}", cluster.url()); // redis://127.0.0.1:21306
 //!
-//! ```text
-//! main.rs     hands the arguments over
-//! commands/   one verb, one file: arguments → ops → answer, and the exit code
-//! cli/        clap, and nothing else knows clap
-//! report/     the only writer: words, tables, JSON, the progress bar, failures
-//! screen/     the whole terminal as one picture, for `watch`: keys, and what is drawn
-//! ops/        what the verbs do: start, form, ready, stop, status, clean …
-//! client/     the only door to the `redis` crate: one method a command
-//! server/     one server process: the program, its configuration, its ports, its spawn; and
-//!             programs of the user's that get a server: pip, uv, make
-//! settings/   files of settings, and where each value came from
-//! store/      clusters on disk: home, manifest, lock, journal, what may be deleted
-//! sys/        the only door to the kernel: pidfds, signals, limits, files below a held directory
-//! plan/       pure: shape, layout, the steps of forming, seeded nodes.conf, the meaning of ready
-//! cluster/    pure: slots, nodes, and the parsers of what servers say
-//! error       kind → sentence, hint, exit code, JSON code
-//! event       what happens while work is done: sent by ops, shown by report
+//! // Ready means that every node agrees, every replica is in sync, and writes are taken.
+//! let client = redis::cluster::ClusterClient::new(cluster.urls()).expect("URLs");
+//! let mut connection = client.get_async_connection().await.expect("let in");
+//! redis::cmd("SET").arg("wat").arg(2).exec_async(&mut connection).await.expect("written");
+//!
+//! // A crash, and the failover after it.
+//! let status = cluster.status().await?;
+//! let primary = status.primary_of_key("wat").expect("all slots are served");
+//! cluster.kill(primary).await?;
+//! cluster.wait_serving().await?;
+//!
+//! cluster.stop().await?; // or drop it
+//! # Ok(())
+//! # }
 //! ```
 //!
-//! Imports point down and never sideways among client, server, settings and store; cli knows the
-//! types of plan and store that arguments are read into, report those of ops that it shows, and ops
-//! knows neither. Each outside crate has one door, or two: `redis` only in client, `nix` and `rustix`
-//! only in sys, `clap` only in cli, `ratatui` only in screen … `tests/integration/layers.rs` has the
-//! list; it reads `src/` and holds all this.
+//! In a plain `#[test]`, without a runtime:
 //!
-//! # The way of `rcluster up`
+//! ```
+//! # fn main() -> Result<(), rcluster::Error> {
+//! let cluster = rcluster::Cluster::builder().tls().generate_password().start_blocking()?;
+//! assert!(cluster.url().starts_with("rediss://"));
+//! # Ok(())
+//! # }
+//! ```
 //!
-//! [`cli::Cli`] → `commands::up` → [`ops::StartWish`] → [`ops::up`]: lock the cluster, ask the
-//! servers what they are and can, make or check secrets and certificates, choose and test ports,
-//! write the [`store::Manifest`] and the [`store::Journal`], make the directories with `redis.conf` and a [seeded](plan::Seed)
-//! `nodes.conf`, write down the intent, spawn, write down the processes, wait for *our* processes
-//! to answer, let the primaries take over, wait until the cluster is [ready](plan::missing), put
-//! the user's configuration back, write to every primary, remove the journal → [`ops::Answer`] →
-//! [`report::Report`].
+//! # What is needed
 //!
-//! `start` does the first half for nodes that know only themselves; `create` the second half by
-//! [commands](plan::by_commands).
+//! Linux, and a `redis-server` or `valkey-server` from 6.2 on: the one on `PATH`, the one that the
+//! environment variable `RCLUSTER_SERVER` names, or [another](ClusterBuilder::server). As a
+//! development dependency `rcluster` is smallest without its program:
 //!
-//! # Where a server comes from
+//! ```toml
+//! [dev-dependencies]
+//! rcluster = { version = "0.1", default-features = false }
+//! ```
 //!
-//! `server install` runs the user's uv, pip or make ([`server::Tool`]: a process group that ends
-//! with us, even by `kill -9`) in a directory of its own ([`store::Staging`]), compares what came
-//! out with the pinned digests ([`server::PACKAGES`]), tries it, and puts it in place by one rename.
-//! Every verb that needs a server asks `Context::find_server` (`ops/servers/resolve.rs`).
+//! # What can be relied on
 //!
-//! # The way of a value of `rcluster.toml`
+//! - **Ready** is a promise: when the start is done, every node sees all nodes and all slots, every
+//!   replica is in sync and listed to clients, and every primary has taken a write.
+//! - **Nothing is left**, however the test ends. [`Cluster::stop`] ends the servers in order, `drop`
+//!   at once; and if the process panics, calls `exit`, or is killed by `kill -9`, its servers are ended
+//!   and their directory is deleted by a shell that waits for just that. So a cluster may live in a
+//!   `static`, for all tests of a program, whose values are never dropped. (What holds it is a pipe: a
+//!   process that forks without running another program holds on to it too.)
+//! - **Side by side.** Each cluster has a directory of its own and ports that were free: any number
+//!   can be started at once, by threads or by processes.
+//! - **Any runtime**, or none. All work is done on threads of the crate's own, so that a paused clock
+//!   or a runtime without I/O does not matter; a future of this crate that is dropped ends its work.
+//! - **Private**: the directory is readable by its owner alone, and no password is in an error, in
+//!   what `{:?}` prints, in an argument or in a server's environment.
+//! - **The process is left as it is**: no umask, no signal handler, nothing printed. Only the soft limit
+//!   of open files is raised, if it is below what the servers would ask for.
 //!
-//! [`cli::CommandLine`] (what is typed) → [`settings::sources`] and [`settings::read`] (files, with
-//! lines) → arguments of the options of the same names, put before those that are typed, but for
-//! what is said more strongly (`cli/line.rs`) → [`cli::Cli`], read by clap as if all had been typed,
-//! and a [`settings::Setting`] with its origin for each value. Which keys there are and what they
-//! look like follows from clap's own description of the options (`cli/keys.rs`): a new option is a
-//! key without another line of code. A complaint about an option that a file gave is told with the
-//! file's line (`commands/config.rs`).
+//! # Examples
 //!
-//! # Help, pages and TAB
+//! In the repository, each of them run by its tests: `fixture` (one cluster for each test, or one for
+//! all), `failover` (a primary is killed, and the client goes on), `tls` (with password and
+//! certificates), `parallel` (clusters of several shapes and servers at once).
 //!
-//! All three follow from clap's description ([`cli::command`]): a verb says its examples as
-//! `after_help`, and has help that begins with them, a manual page ([`cli::pages`]) and completions
-//! ([`cli::Completion`]) without another line of code. What a value is at TAB time is read off its
-//! name in help (`NODE`, `FILE`, `yes|no`), its type or its hint; the shells' scripts only ask.
+//! # The program
 //!
-//! # Why it is fast
-//!
-//! Stock tools wait for four things; each is avoided on nodes that are *proven empty*, and kept on
-//! all others:
-//!
-//! 1. handshakes and gossip, several ticks of the cluster bus: nodes boot from a `nodes.conf` that
-//!    lists them all ([`plan::Seed`]);
-//! 2. 2 s in which a new primary takes no writes: nodes boot as replicas and take over
-//!    ([`plan::Technique`]);
-//! 3. up to 10 s until replicas are listed: a request for acknowledgements gives them an offset
-//!    (`ops/settle.rs`), and nodes are nudged to tell each other (`ops/ready.rs`);
-//! 4. the bus' tick of 100 ms: it is called when there is something to do (`ops/tick.rs`).
-//!
-//! # Promises that the code is built around
-//!
-//! - A process is signalled only if it is ours by what the kernel says ([`sys::process`]).
-//! - A file is deleted only if its name is one that we or a server of ours give, below a directory
-//!   held open (`store/removal.rs`).
-//! - `kill -9` at any moment leaves a state from which the same verb, or `down`, goes on: what is
-//!   about to be done is in the [`store::Journal`] before it is done (`ops/resume.rs`).
-//! - Waiting happens in one place, with a deadline and a memory of what was missing (`ops/wait.rs`).
-//! - `redis.conf` always holds the user's values; ours are put back before success is reported.
-//! - A password is a [`secrecy::SecretString`] from where it is read to where it is written; it is
-//!   exposed to be compared, and in three places: what a node's server reads at its start
-//!   (`redis.conf`, `users.acl`), the cluster's `secrets/`, and `AUTH`.
+//! `rcluster` on the command line makes clusters that stay, and does all that happens to them
+//! afterwards: see the README. Those who change either begin at the module `rooms`, which, like all
+//! that the program is made of, is not on docs.rs.
 
+mod fixture;
+
+#[cfg(feature = "cli")]
+#[cfg_attr(docsrs, doc(hidden))]
 pub mod cli;
+#[cfg_attr(docsrs, doc(hidden))]
 pub mod client;
+#[cfg_attr(docsrs, doc(hidden))]
 pub mod cluster;
+#[cfg(feature = "cli")]
+#[cfg_attr(docsrs, doc(hidden))]
 pub mod commands;
+#[cfg_attr(docsrs, doc(hidden))]
 pub mod error;
+#[cfg_attr(docsrs, doc(hidden))]
 pub mod event;
+#[cfg_attr(docsrs, doc(hidden))]
 pub mod ops;
+#[cfg_attr(docsrs, doc(hidden))]
 pub mod plan;
+#[cfg(feature = "cli")]
+#[cfg_attr(docsrs, doc(hidden))]
 pub mod report;
+#[cfg_attr(docsrs, doc(hidden))]
+pub mod rooms;
+#[cfg(feature = "cli")]
+#[cfg_attr(docsrs, doc(hidden))]
 pub mod screen;
+#[cfg_attr(docsrs, doc(hidden))]
 pub mod server;
+#[cfg(feature = "cli")]
+#[cfg_attr(docsrs, doc(hidden))]
 pub mod settings;
+#[cfg_attr(docsrs, doc(hidden))]
 pub mod store;
+#[cfg_attr(docsrs, doc(hidden))]
 pub mod sys;
+
+pub use event::Event;
+pub use fixture::{
+    Cluster, ClusterBuilder, Environment, Error, Node, Result, Role, Status, Tls, blocking,
+};
 
 #[cfg(not(target_os = "linux"))]
 compile_error!(

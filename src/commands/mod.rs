@@ -379,18 +379,11 @@ fn context(global: &Global, verb: &'static str, progress: &Arc<Progress>) -> Res
     })
 }
 
-/// `--home`, else `$XDG_STATE_HOME/rcluster`, else `~/.local/state/rcluster`; absolute.
+/// `--home`, else [the usual one](Home::usual); absolute.
 fn home(wish: Option<&PathBuf>) -> Result<PathBuf> {
-    // The XDG specification says to ignore relative paths.
-    let absolute = |name: &str| {
-        var_os(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
     let path = wish
         .cloned()
-        .or_else(|| absolute("XDG_STATE_HOME").map(|state| state.join("rcluster")))
-        .or_else(|| absolute("HOME").map(|home| home.join(".local/state/rcluster")))
+        .or_else(Home::usual)
         .ok_or_else(|| Error::Unfit {
             message: "neither HOME nor XDG_STATE_HOME is set".into(),
             hint: "pass --home DIR".into(),

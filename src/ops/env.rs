@@ -1,11 +1,12 @@
 //! `env`: what a program needs to know to talk to a cluster, as variables of its environment.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::answer::{Answer, NodeAnswer, ProcessState, State};
+use super::answer::{Answer, Entrance, NodeAnswer, ProcessState, State};
 use super::context::Context;
 use super::status::status;
 use crate::error::{Error, Result};
@@ -162,14 +163,11 @@ pub fn environment(
     let password = password.map(SecretString::expose_secret);
 
     let url = |name, scheme: &str, port: u16| {
-        let at = std::net::SocketAddr::new(first.addr.host, port);
+        let at = SocketAddr::new(first.addr.host, port);
+        let text = url(scheme, at, entrance, password);
         match password {
-            None => Variable::new(name, format!("{scheme}://{at}")),
-            Some(password) => {
-                let user = encoded(entrance.user.as_deref().unwrap_or_default());
-                let password = encoded(password);
-                Variable::secret(name, &format!("{scheme}://{user}:{password}@{at}"))
-            }
+            None => Variable::new(name, text),
+            Some(_) => Variable::secret(name, &text),
         }
     };
     let joined = |of: fn(&NodeAnswer) -> String| nodes().map(of).collect::<Vec<_>>().join(",");
@@ -201,6 +199,16 @@ pub fn environment(
         variables.push(Variable::secret("REDISCLI_AUTH", password));
     }
     Ok(variables)
+}
+
+/// The URL of a node at `at`: with `redis` as its scheme, or `rediss` for TLS; with user and password,
+/// if there is a password.
+pub fn url(scheme: &str, at: SocketAddr, entrance: &Entrance, password: Option<&str>) -> String {
+    let Some(password) = password else {
+        return format!("{scheme}://{at}");
+    };
+    let user = encoded(entrance.user.as_deref().unwrap_or_default());
+    format!("{scheme}://{user}:{}@{at}", encoded(password))
 }
 
 fn text(path: &Path) -> Result<&str> {

@@ -26,10 +26,12 @@ mod programs;
 mod ready;
 mod restart;
 mod resume;
+#[cfg(feature = "cli")]
 mod run;
 mod security;
 mod seeded;
 mod servers;
+mod serving;
 mod settle;
 mod start;
 mod status;
@@ -52,17 +54,19 @@ pub use clean_logs::{Emptied, clean_logs};
 pub use context::Context;
 pub use create::{CreateWish, Planned, create, plan_create};
 pub use doctor::{DoctorWish, doctor};
-pub use env::{EnvAnswer, EnvFormat, Variable, env, environment};
+pub use env::{EnvAnswer, EnvFormat, Variable, env, environment, url};
 pub use export::{Exported, export};
 pub use follow::{LogStart, NodeLine};
 pub use list::{Listed, list};
 pub use logs::{LogSink, LogsWish, follow_logs, logs};
 pub use restart::{RestartWish, Restarted, restart};
+#[cfg(feature = "cli")]
 pub use run::{Command, RunEnd, run};
 pub use servers::{
     ChosenServer, InstallWish, Installation, ListedServer, RemovedServer, ServerAnswer,
     ServerState, UsableServer, install_server, list_servers, remove_server, use_server,
 };
+pub use serving::{fail_over, kill, wait_ready, wait_serving};
 pub use start::start;
 pub use status::status;
 pub use stop::{StopResult, Stopped, stop};

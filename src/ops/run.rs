@@ -6,8 +6,7 @@ use std::os::fd::RawFd;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
 
-use super::env::{Variable, environment, secrets};
-use super::temporary::Temporary;
+use super::env::Variable;
 use crate::cluster::printable;
 use crate::error::{Error, Result};
 use crate::server::{NoCommand, look_for_command};
@@ -129,12 +128,4 @@ fn code(status: ExitStatus) -> u8 {
         (None, None) => 255,
     };
     u8::try_from(code).unwrap_or(255)
-}
-
-impl Temporary {
-    /// What a command finds in its environment: what `env --with-secrets` shows.
-    pub fn variables(&self) -> Result<Vec<Variable>> {
-        let secrets = secrets(self.context(), &self.answer)?;
-        environment(&self.answer, self.context().home.path(), Some(&secrets))
-    }
 }

@@ -9,11 +9,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use secrecy::SecretString;
 use tempfile::TempDir;
 
 use super::answer::Answer;
 use super::clean::{Cleaned, down};
 use super::context::Context;
+use super::env::{Variable, environment, secrets};
 use super::fleet::{Fleet, Life};
 use super::limits::room_for;
 use super::programs::Programs;
@@ -83,6 +85,17 @@ impl Temporary {
     /// The cluster's own context: its home, and the deadline of its start.
     pub fn context(&self) -> &Context {
         &self.place.context
+    }
+
+    /// What a command finds in its environment: what `env --with-secrets` shows.
+    pub fn variables(&self) -> Result<Vec<Variable>> {
+        let secrets = secrets(self.context(), &self.answer)?;
+        environment(&self.answer, self.context().home.path(), Some(&secrets))
+    }
+
+    /// The password, if there is one.
+    pub fn password(&self) -> Result<Option<SecretString>> {
+        secrets(self.context(), &self.answer).map(|secrets| secrets.password)
     }
 
     /// Ends the nodes, in their own time if it is short, and removes all that was made.

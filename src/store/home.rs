@@ -1,5 +1,6 @@
 //! The home of all clusters, and one cluster's directory in it.
 
+use std::env;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -32,6 +33,21 @@ impl Home {
     /// The home at `path`, which need not exist yet.
     pub fn new(path: PathBuf) -> Self {
         Self { path }
+    }
+
+    /// Where clusters are kept if nobody says otherwise: `$XDG_STATE_HOME/rcluster`, else
+    /// `~/.local/state/rcluster`; `None` where neither is known.
+    pub fn usual() -> Option<PathBuf> {
+        // The XDG specification says to ignore relative paths.
+        let absolute = |name: &str| {
+            env::var_os(name)
+                .map(PathBuf::from)
+                .filter(|path| path.is_absolute())
+        };
+        let state = absolute("XDG_STATE_HOME");
+        state
+            .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
+            .map(|state| state.join("rcluster"))
     }
 
     /// Its path.

@@ -9,6 +9,7 @@ pub mod dir;
 pub mod limits;
 pub mod mounts;
 pub mod process;
+#[cfg(feature = "cli")]
 pub mod signals;
 pub mod sockets;
 pub mod surroundings;

@@ -20,6 +20,7 @@ mod from_create_cluster;
 mod guide;
 mod json;
 mod layers;
+mod library;
 mod locks;
 mod logs;
 mod man;
