@@ -370,18 +370,22 @@ impl Connection {
     /// What the node writes to disk as it runs now, whatever its `redis.conf` says: its
     /// `appendonly`, and its `save`.
     pub async fn persistence(&self) -> Result<(String, String), Fault> {
-        let value = |reply: Result<Reply, Fault>| -> Result<String, Fault> {
-            Ok(match reply? {
-                Reply::List(items) => match items.into_iter().nth(1) {
-                    Some(Reply::Text(value)) => value,
-                    _ => String::new(),
-                },
-                _ => String::new(),
-            })
-        };
-        let appendonly = value(self.one(words("CONFIG GET appendonly")).await)?;
-        let save = value(self.one(words("CONFIG GET save")).await)?;
+        let appendonly = self.config_get("appendonly").await?.unwrap_or_default();
+        let save = self.config_get("save").await?.unwrap_or_default();
         Ok((appendonly, save))
+    }
+
+    /// The value of a directive now, by `CONFIG GET`; `None` if the server does not know it.
+    pub async fn config_get(&self, name: &str) -> Result<Option<String>, Fault> {
+        let mut command = words("CONFIG GET");
+        command.arg(name);
+        Ok(match self.one(command).await? {
+            Reply::List(pair) => match pair.as_slice() {
+                [_, Reply::Text(value)] => Some(value.clone()),
+                _ => None,
+            },
+            _ => None,
+        })
     }
 
     /// `CLUSTER FORGET` of each of `ids`; that one is not known is no error.

@@ -37,6 +37,9 @@ const PORT_TRIES: usize = 5;
 /// Redis 6.2 leaves a fork behind that waits for it for 5 s.
 const UNMAKING: Duration = Duration::from_secs(2);
 
+/// How long placeholders may be silent, in milliseconds.
+const PLACEHOLDER_TIMEOUT: u64 = 30_000;
+
 /// How long what a killed server has forked may take to end, with next to nothing to write.
 const FORKS: Duration = Duration::from_secs(2);
 
@@ -284,6 +287,20 @@ pub(super) async fn make_nodes(
         capabilities,
         work == Work::Seeding,
     );
+    if seed
+        .as_ref()
+        .is_some_and(|seeded| seeded.seed.technique == Technique::Phantom)
+    {
+        // Should we be held up, a placeholder must not be found dead: with most primaries dead the
+        // cluster fails, and nobody may take over.
+        for (_, value) in values
+            .iter_mut()
+            .filter(|(name, _)| *name == "cluster-node-timeout")
+        {
+            let timeout = value.parse().unwrap_or(PLACEHOLDER_TIMEOUT);
+            *value = timeout.max(PLACEHOLDER_TIMEOUT).to_string();
+        }
+    }
     cluster.write_manifest(&manifest)?;
     // Written before the first directory: whatever exists from here on is known to be new.
     cluster.write_journal(&Journal::new(context.verb, work))?;

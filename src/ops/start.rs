@@ -297,7 +297,52 @@ pub(super) async fn bring_up(
         return Ok((fleet, started || !dead.is_empty(), journal));
     }
     put_back_on_failure(connected, cluster, &mut fleet, journal.clone()).await?;
+    if manifest.formed && !dead.is_empty() {
+        let hurried = hurry_copies(cluster, &fleet, &dead, &mut journal).await;
+        put_back_on_failure(hurried, cluster, &mut fleet, journal.clone()).await?;
+    }
     Ok((fleet, !dead.is_empty(), journal))
+}
+
+/// Has primaries that ran before send what replicas that were just started lack without waiting for
+/// more of them (`repl-diskless-sync-delay`, 5 s by default).
+async fn hurry_copies(
+    cluster: &Cluster,
+    fleet: &Fleet,
+    started: &[usize],
+    journal: &mut Journal,
+) -> Result<()> {
+    const DELAY: &str = "repl-diskless-sync-delay";
+    let before: Vec<usize> = fleet.numbers(|node| node.connection.is_some());
+    let before: Vec<usize> = before
+        .into_iter()
+        .filter(|number| !started.contains(number))
+        .collect();
+    for &number in &before {
+        let value = fleet.connection(number)?.config_get(DELAY).await;
+        // What they have now comes back: it may have been set since they started.
+        let value =
+            value.map_err(|fault| fleet.failure("a node could not be asked", number, &fault))?;
+        let port = fleet.nodes.get(number).map(|node| node.addr.port);
+        if let (Some(value), Some(port)) = (value.filter(|value| value != "0"), port) {
+            let restore = journal.restore.entry(port).or_default();
+            restore.entry(DELAY.to_owned()).or_insert(value);
+        }
+    }
+    cluster.write_journal(journal)?;
+    fleet
+        .each("a node could not be configured", async |number, node| {
+            let port = fleet.nodes.get(number).map_or(0, |node| node.addr.port);
+            let is_ours = journal
+                .restore
+                .get(&port)
+                .is_some_and(|values| values.contains_key(DELAY));
+            if before.contains(&number) && is_ours {
+                node.config_set([(DELAY, "0")]).await?;
+            }
+            Ok(())
+        })
+        .await
 }
 
 /// Refuses to start nodes whose ports somebody else has by now, naming all at once.
