@@ -243,6 +243,13 @@ struct StartedAs {
     descriptors: Vec<RawFd>,
 }
 
+impl StartedAs {
+    /// Does `work`, which starts a program of the user's, with what we were started with.
+    fn for_programs<T>(&self, work: impl FnOnce() -> T) -> T {
+        sys::as_we_were_started(self.umask, &self.descriptors, work)
+    }
+}
+
 /// What a verb works with.
 struct Call {
     /// What the options of `start` and `up` say; nothing for other verbs.

@@ -32,7 +32,9 @@ pub(super) async fn run(call: &Call, args: &CliArgs) -> Result<ExitCode> {
                 let mut arguments = visit.options()?;
                 arguments.extend_from_slice(&args.args);
                 call.progress.finish();
-                let error = server::become_client(&program, &arguments, visit.password.as_ref());
+                let password = visit.password.as_ref();
+                let become_it = || server::become_client(&program, &arguments, password);
+                let error = call.started_as.for_programs(become_it);
                 return Err(Error::io("run", &program)(error));
             }
             ClientProgram::WithoutTls(program) => {
