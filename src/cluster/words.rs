@@ -7,7 +7,11 @@ pub fn split_words(line: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut words = Vec::new();
     let mut rest = line;
     loop {
-        rest = rest.trim_ascii_start();
+        while let [first, tail @ ..] = rest
+            && is_space(*first)
+        {
+            rest = tail;
+        }
         if rest.is_empty() {
             return Some(words);
         }
@@ -135,6 +139,8 @@ mod tests {
             ("", &[][..]),
             ("  \t ", &[]),
             ("SET wat 2", &["SET", "wat", "2"]),
+            ("\0 \u{b}", &[]),
+            ("\u{b}GET\0a", &["GET", "a"]),
             (" GET  a\r\n", &["GET", "a"]),
             (r#"SET a "x\n\x41y""#, &["SET", "a", "x\nAy"]),
             (r#""\q\xzz\"" ''"#, &["qxzz\"", ""]),
