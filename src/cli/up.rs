@@ -29,7 +29,7 @@ const FOREGROUND: &str = "Foreground";
 pub enum RestartPolicy {
     /// None.
     Never,
-    /// Those that crash or are killed. A primary without persistence waits until a replica has
+    /// Those that crash or are killed, and whatever else is down then. A primary without persistence waits until a replica has
     /// been promoted, which would copy its emptiness else.
     OnFailure,
 }

@@ -376,7 +376,11 @@ impl Verb {
 fn context(global: &Global, verb: &'static str, progress: &Arc<Progress>) -> Result<Context> {
     let progress = Arc::clone(progress);
     Ok(Context {
-        home: Home::new(home(global.home.as_ref())?),
+        home: Home::new(match home(global.home.as_ref()) {
+            // It has a home of its own.
+            Err(Error::Unfit { .. }) if verb == "run" => run::NOWHERE.into(),
+            home => home?,
+        }),
         name: global.name.clone(),
         verb,
         timeout: global.timeout,
@@ -410,19 +414,31 @@ enum Ended {
 /// Does `work` until it is done or a signal ends it: dropping it is enough, since whatever was
 /// begun is in the journal.
 async fn until_signal(work: impl Future<Output = Result<ExitCode>>) -> Ended {
+    // Whoever was started by nohup is to go on.
+    let hang_up_is_ignored = sys::signals::hang_up_is_ignored();
     let kinds = [
         SignalKind::interrupt(),
         SignalKind::terminate(),
         SignalKind::hangup(),
+        SignalKind::quit(),
     ];
-    let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = kinds.map(signal) else {
+    let [
+        Ok(mut interrupt),
+        Ok(mut terminate),
+        Ok(mut hangup),
+        Ok(mut quit),
+    ] = kinds.map(signal)
+    else {
         return Ended::Done(work.await);
     };
     tokio::select! {
         result = work => Ended::Done(result),
         _ = interrupt.recv() => Ended::Signal(SignalKind::interrupt().as_raw_value()),
+        _ = quit.recv() => Ended::Signal(SignalKind::quit().as_raw_value()),
         _ = terminate.recv() => Ended::Signal(SignalKind::terminate().as_raw_value()),
-        _ = hangup.recv() => Ended::Signal(SignalKind::hangup().as_raw_value()),
+        _ = hangup.recv(), if !hang_up_is_ignored => {
+            Ended::Signal(SignalKind::hangup().as_raw_value())
+        }
     }
 }
 

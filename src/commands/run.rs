@@ -1,19 +1,28 @@
 //! `rcluster run`.
 
 use std::env;
+use std::io;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use super::{Call, died_by};
 use crate::cli::RunArgs;
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::ops::{self, Command, Temporary, TemporaryWish};
+use crate::ops::{self, Command, Context, Temporary, TemporaryWish};
 use crate::report::Report;
+use crate::store::Home;
 use crate::sys::signals::Signals;
 
 /// What a cluster that could not be had, or could not be cleared away, is to whoever waits for the
 /// command.
 const OUR_FAILURE: u8 = 125;
+
+/// Nothing is ever there.
+pub(super) const NOWHERE: &str = "/proc/rcluster";
+
+/// How long after the command's end a signal that reached both of us may take to be heard here.
+const MEANT_FOR_COMMAND: Duration = Duration::from_millis(300);
 
 /// The exit code of a failure of ours.
 pub(super) fn exit_code(error: &Error) -> u8 {
@@ -36,19 +45,33 @@ pub(super) async fn run(call: &Call, args: &RunArgs) -> Result<ExitCode> {
         what: "catch signals".into(),
         source,
     })?;
+    let context = Context {
+        home: readable(&call.context.home),
+        ..call.context.clone()
+    };
     let wish = TemporaryWish {
         start: call.wish.clone(),
         parent: args.tmp_dir.clone(),
         program: env::current_exe().ok(),
     };
-    let cluster = tokio::select! {
-        started = Temporary::start(&call.context, &wish) => started?,
-        // Dropped, what was begun is gone.
-        caught = signals.next_end() => {
-            interrupted(&call.report);
-            return Ok(died_by(caught.number));
+    let mut early = Vec::new();
+    let mut start = Box::pin(Temporary::start(&context, &wish));
+    let cluster = loop {
+        tokio::select! {
+            started = &mut start => break started?,
+            caught = signals.next() => {
+                if !caught.ends() {
+                    early.push(caught);
+                    continue;
+                }
+                // What was begun is gone with it.
+                drop(start);
+                interrupted(&call.report);
+                return Ok(died_by(caught.number));
+            }
         }
     };
+    drop(start);
     call.progress.show(&Event::Running {
         command: command.name(),
         cluster: cluster.to_string(),
@@ -57,20 +80,49 @@ pub(super) async fn run(call: &Call, args: &RunArgs) -> Result<ExitCode> {
     // Nothing of ours is drawn over what the command says.
     call.progress.finish_with_lines();
     let variables = cluster.variables()?;
-    let ended = ops::run(&command, &variables, &mut signals).await;
-    tokio::select! {
-        removed = cluster.end() => {
-            if let Err(error) = removed {
-                call.report.failure(&error);
+    let events = &call.context.events;
+    let ended = ops::run(&command, &variables, &mut signals, &early, events).await;
+    let over = Instant::now();
+    let mut end = Box::pin(cluster.end());
+    let removed = loop {
+        tokio::select! {
+            removed = &mut end => break removed,
+            caught = signals.next_end() => {
+                // What comes with the command's end was meant for it.
+                if over.elapsed() > MEANT_FOR_COMMAND {
+                    drop(end);
+                    return Ok(died_by(caught.number));
+                }
             }
         }
-        caught = signals.next_end() => return Ok(died_by(caught.number)),
+    };
+    let code = ended?.code;
+    match removed {
+        Err(error) if code == 0 => Err(error),
+        Err(error) => {
+            call.report.failure(&error);
+            Ok(ExitCode::from(code))
+        }
+        Ok(()) => Ok(ExitCode::from(code)),
     }
-    Ok(ExitCode::from(ended?.code))
 }
 
 fn interrupted(report: &Report) {
     if !report.json {
         report.say("interrupted; nothing is left of the cluster");
+    }
+}
+
+/// The home that installed servers are looked for in. One that we may not look into has none: a
+/// command in a container may run as somebody whose home is another's.
+fn readable(home: &Home) -> Home {
+    let given = env::var_os("RCLUSTER_HOME").is_some();
+    match home.open() {
+        Err(Error::Io { source, .. })
+            if source.kind() == io::ErrorKind::PermissionDenied && !given =>
+        {
+            Home::new(NOWHERE.into())
+        }
+        _ => home.clone(),
     }
 }

@@ -1,13 +1,22 @@
 //! `rcluster up`.
 
+use std::io;
 use std::process::ExitCode;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::thread::{self, JoinHandle};
 
 use super::{Call, died_by};
 use crate::cli::{RestartPolicy, UpArgs};
 use crate::error::{Error, Result};
-use crate::ops::{self, Foreground, Restart};
+use crate::ops::{self, Foreground, NodeLine, Restart};
 use crate::report::{LogPrinter, Shown};
 use crate::sys::signals::Signals;
+
+/// How many batches of lines may wait to be read.
+const QUEUE: usize = 256;
+
+/// What cannot be done when nobody takes our output.
+const UNWRITTEN: &str = "write the answer";
 
 pub(super) async fn run(call: &Call, args: &UpArgs) -> Result<ExitCode> {
     if args.foreground {
@@ -29,36 +38,58 @@ async fn foreground(call: &Call, args: &UpArgs) -> Result<ExitCode> {
         RestartPolicy::OnFailure => Restart::OnFailure,
     };
     let mut cluster = Foreground::new(&call.context, restart);
-    let caught = tokio::select! {
-        ended = stay(call, args, &mut cluster) => match ended {
-            Err(Error::Io { source, what }) if source.kind() == std::io::ErrorKind::BrokenPipe => {
-                if !args.keep {
-                    cluster.tear_down().await?;
-                }
-                return Err(Error::Io { what, source });
-            }
-            ended => return ended,
-        },
-        caught = signals.next_end() => caught,
+    let over = tokio::select! {
+        over = stay(call, args, &mut cluster) => over,
+        caught = signals.next_end() => Ok(Over::Caught(caught.number)),
     };
     call.progress.finish();
-    if args.keep {
-        call.context
-            .events
-            .note("the nodes keep running; `{rcluster} stop` ends them");
-        return Ok(died_by(caught.number));
+    let over = match over {
+        Ok(over) => over,
+        Err(error) => {
+            if !args.keep && !args.shape.retain {
+                // The first failure is the one to know of.
+                cluster.give_up().await.ok();
+            }
+            return Err(error);
+        }
+    };
+    match &over {
+        Over::Stopped => return Ok(ExitCode::SUCCESS),
+        _ if args.keep => call.context.events.note(format!(
+            "the nodes keep running; `{} stop` ends them",
+            call.report.program
+        )),
+        _ => tokio::select! {
+            ended = cluster.tear_down() => ended?,
+            // Whoever asks twice does not want to wait.
+            _ = signals.next_end() => cluster.end_at_once().await?,
+        },
     }
-    tokio::select! {
-        ended = cluster.tear_down() => ended?,
-        // Whoever asks twice does not want to wait.
-        _ = signals.next_end() => cluster.end_at_once().await?,
+    match over {
+        Over::Stopped => Ok(ExitCode::SUCCESS),
+        Over::Caught(number) => Ok(died_by(number)),
+        Over::Unread(source) => Err(Error::Io {
+            what: UNWRITTEN.into(),
+            source,
+        }),
     }
-    Ok(died_by(caught.number))
 }
 
-async fn stay(call: &Call, args: &UpArgs, cluster: &mut Foreground) -> Result<ExitCode> {
+/// Why we stay no longer.
+enum Over {
+    /// Somebody else has stopped the cluster.
+    Stopped,
+    /// This signal came.
+    Caught(i32),
+    /// Nobody takes what we write.
+    Unread(io::Error),
+}
+
+async fn stay(call: &Call, args: &UpArgs, cluster: &mut Foreground) -> Result<Over> {
     let answer = cluster.up(&call.wish).await?;
-    call.answer(&Shown::Formed(&answer))?;
+    if let Err(error) = call.answer(&Shown::Formed(&answer)) {
+        return unread(error);
+    }
     call.progress.finish_with_lines();
     let events = &call.context.events;
     events.note(match (args.keep, cluster.is_made_here()) {
@@ -67,14 +98,72 @@ async fn stay(call: &Call, args: &UpArgs, cluster: &mut Foreground) -> Result<Ex
         (false, false) => "Ctrl-C stops the nodes; their data is kept",
     });
     let silent = call.report.json || call.report.quiet;
-    let mut printer = LogPrinter::new(&call.report, &answer.name, true);
-    cluster
-        .watch(&mut |lines| {
-            if silent {
-                return Ok(());
-            }
-            printer.lines(lines)
+    let mut writer = Writer::new(LogPrinter::new(&call.report, &answer.name, true))?;
+    let mut show = |lines: &[NodeLine]| {
+        if silent { Ok(()) } else { writer.write(lines) }
+    };
+    match cluster.watch(&mut show).await {
+        Ok(()) => {
+            // Whoever does not read them can still press Ctrl-C.
+            tokio::task::spawn_blocking(|| writer.finish()).await.ok();
+            Ok(Over::Stopped)
+        }
+        Err(error) => unread(error),
+    }
+}
+
+fn unread(error: Error) -> Result<Over> {
+    match error {
+        Error::Io { source, what } if what == UNWRITTEN => Ok(Over::Unread(source)),
+        error => Err(error),
+    }
+}
+
+/// Writes lines of logs on a thread of its own: a terminal that was stopped (Ctrl-S), or a pager that
+/// is not read on, must keep us from nothing.
+struct Writer {
+    lines: Option<SyncSender<Vec<NodeLine>>>,
+    thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Writer {
+    fn new(mut printer: LogPrinter) -> Result<Self> {
+        let (lines, come) = sync_channel::<Vec<NodeLine>>(QUEUE);
+        let write = move || come.iter().try_for_each(|lines| printer.lines(&lines));
+        let thread = thread::Builder::new().name("logs".into()).spawn(write);
+        let thread = thread.map_err(|source| Error::Io {
+            what: "start a thread".into(),
+            source,
+        })?;
+        Ok(Self {
+            lines: Some(lines),
+            thread: Some(thread),
         })
-        .await?;
-    Ok(ExitCode::SUCCESS)
+    }
+
+    /// Hands lines on. Of those that nobody has read for long, the newest are left out.
+    fn write(&mut self, lines: &[NodeLine]) -> io::Result<()> {
+        let sent = match &self.lines {
+            Some(queue) if !lines.is_empty() => queue.try_send(lines.to_vec()),
+            _ => Ok(()),
+        };
+        match sent {
+            Ok(()) | Err(TrySendError::Full(_)) => Ok(()),
+            Err(TrySendError::Disconnected(_)) => self.finish_writing(),
+        }
+    }
+
+    /// Waits until everything is written.
+    fn finish(mut self) {
+        // Standard output that fails now keeps nobody from anything.
+        self.finish_writing().ok();
+    }
+
+    fn finish_writing(&mut self) -> io::Result<()> {
+        drop(self.lines.take());
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(written)) => written,
+            Some(Err(_)) | None => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
 }

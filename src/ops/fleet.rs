@@ -52,8 +52,6 @@ pub(super) struct Node {
     pub(super) log: PathBuf,
     /// How its process ended, if it ended while we looked on.
     end: Option<String>,
-    /// Whether it ended otherwise than with 0, as far as can be known.
-    failed: bool,
     /// Whether this run spawned it.
     spawned: bool,
 }
@@ -75,7 +73,6 @@ impl Node {
             connection: None,
             log,
             end: None,
-            failed: false,
             spawned: false,
         }
     }
@@ -96,17 +93,15 @@ impl Node {
 
     /// Looks whether its process has ended; then how, in words.
     pub(super) fn has_ended(&mut self) -> Option<String> {
-        let status = match &mut self.life {
+        let how = match &mut self.life {
             Life::Elsewhere => return Some("cannot be seen from here".into()),
             Life::Dead => return Some(self.end.clone().unwrap_or_else(|| "does not run".into())),
-            Life::Process(process) => process.has_ended().then(|| process.reap()),
-            Life::Child(child) => child.ended().ok().flatten().map(Some),
+            Life::Process(process) => process.has_ended().then(|| "has ended".to_owned()),
+            Life::Child(child) => match child.ended() {
+                Ok(Some(status)) => Some(format!("ended with {status}")),
+                Ok(None) | Err(_) => None,
+            },
         }?;
-        self.failed = status.is_none_or(|status| !status.success());
-        let how = match status {
-            Some(status) => format!("ended with {status}"),
-            None => "has ended".to_owned(),
-        };
         self.spawned = matches!(self.life, Life::Child(_));
         self.life = Life::Dead;
         self.connection = None;
@@ -125,11 +120,6 @@ impl Node {
             self.life = life;
         }
         processes.stopping || !processes.nodes.contains_key(&self.addr.port)
-    }
-
-    /// Whether it ended otherwise than a server does that was told to, as far as can be known.
-    pub(super) fn failed(&self) -> bool {
-        self.failed
     }
 
     /// Its death, if it has ended: how, why, and the end of its log.

@@ -156,9 +156,10 @@ impl Launch<'_> {
     }
 
     async fn wait_for_answers(&self, fleet: &mut Fleet, numbers: &[usize]) -> Result<()> {
-        let patience = self
-            .context
-            .patience(format!("{} servers to answer", numbers.len()));
+        let patience = self.context.patience(match numbers.len() {
+            1 => "the server to answer".to_owned(),
+            count => format!("{count} servers to answer"),
+        });
         // Looking too often takes the processor from those who shall answer.
         let pause = Duration::from_millis(1)
             .max(Duration::from_micros(200) * u32::try_from(numbers.len()).unwrap_or(1));

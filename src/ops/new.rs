@@ -281,26 +281,7 @@ pub(super) async fn make_nodes(
         }
     }
 
-    let mut values = server::forming_values(
-        count,
-        manifest.spec.node_timeout_ms,
-        capabilities,
-        work == Work::Seeding,
-    );
-    if seed
-        .as_ref()
-        .is_some_and(|seeded| seeded.seed.technique == Technique::Phantom)
-    {
-        // Should we be held up, a placeholder must not be found dead: with most primaries dead the
-        // cluster fails, and nobody may take over.
-        for (_, value) in values
-            .iter_mut()
-            .filter(|(name, _)| *name == "cluster-node-timeout")
-        {
-            let timeout = value.parse().unwrap_or(PLACEHOLDER_TIMEOUT);
-            *value = timeout.max(PLACEHOLDER_TIMEOUT).to_string();
-        }
-    }
+    let mut values = values_for(&manifest, capabilities, work, seed.as_ref());
     cluster.write_manifest(&manifest)?;
     // Written before the first directory: whatever exists from here on is known to be new.
     cluster.write_journal(&Journal::new(context.verb, work))?;
@@ -458,6 +439,28 @@ pub(super) fn journal_for(
         }
     }
     Ok(journal)
+}
+
+/// What is to be different while the nodes of a new cluster are formed.
+fn values_for(
+    manifest: &Manifest,
+    capabilities: Capabilities,
+    work: Work,
+    seed: Option<&Seeded>,
+) -> Vec<(&'static str, String)> {
+    let (count, timeout) = (manifest.nodes.len(), manifest.spec.node_timeout_ms);
+    let mut values = server::forming_values(count, timeout, capabilities, work == Work::Seeding);
+    if seed.is_some_and(|seeded| seeded.seed.technique == Technique::Phantom) {
+        // Should we be held up, a placeholder must not be found dead: with most primaries dead the
+        // cluster fails, and nobody may take over.
+        for (name, value) in &mut values {
+            if *name == "cluster-node-timeout" {
+                let timeout = value.parse().unwrap_or(PLACEHOLDER_TIMEOUT);
+                *value = timeout.max(PLACEHOLDER_TIMEOUT).to_string();
+            }
+        }
+    }
+    values
 }
 
 /// A seed and the port that stands for phantoms while the nodes start.

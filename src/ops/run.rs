@@ -9,10 +9,11 @@ use std::process::{ExitStatus, Stdio};
 use super::env::Variable;
 use crate::cluster::printable;
 use crate::error::{Error, Result};
+use crate::event::Events;
 use crate::server::{NoCommand, look_for_command};
 use crate::sys;
 use crate::sys::process::Process;
-use crate::sys::signals::Signals;
+use crate::sys::signals::{Caught, Signals};
 
 /// A command of the user's.
 #[derive(Clone, Debug)]
@@ -94,11 +95,13 @@ impl Command {
 }
 
 /// Runs `command` with `cluster` in its environment to its end. Signals that reach us are passed on
-/// to it, but for those that it gets from the terminal as we do.
+/// to it, those first that came `early`; but not those that it gets from the terminal as we do.
 pub async fn run(
     command: &Command,
     variables: &[Variable],
     signals: &mut Signals,
+    early: &[Caught],
+    events: &Events,
 ) -> Result<RunEnd> {
     let failed = |source| Error::Io {
         what: format!("wait for {}", command.name()),
@@ -107,14 +110,24 @@ pub async fn run(
     let mut child = command.spawn(variables)?;
     let process = child.id().map(Process::of_child);
     let process = process.transpose().map_err(failed)?;
+    let pass_on = |caught: Caught| {
+        let Some(process) = process.as_ref().filter(|_| !caught.to_group) else {
+            return;
+        };
+        // It may have become somebody else's (sudo): it is waited for all the same.
+        if let Err(error) = process.pass_on(caught.number) {
+            let name = command.name();
+            events.note(format!(
+                "signal {} could not be passed on to {name}: {error}",
+                caught.number
+            ));
+        }
+    };
+    early.iter().copied().for_each(pass_on);
     let status = loop {
         tokio::select! {
             ended = child.wait() => break ended.map_err(failed)?,
-            caught = signals.next() => {
-                if let Some(process) = process.as_ref().filter(|_| !caught.to_group) {
-                    process.pass_on(caught.number).map_err(failed)?;
-                }
-            }
+            caught = signals.next() => pass_on(caught),
         }
     };
     Ok(RunEnd { code: code(status) })

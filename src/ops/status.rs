@@ -11,7 +11,7 @@ use super::context::Context;
 use super::fleet::{Fleet, Life, Node};
 use super::ready::expected;
 use crate::client::{Access, Connection, Fault};
-use crate::cluster::NodeAddr;
+use crate::cluster::{NodeAddr, Role};
 use crate::error::{Error, NodeProblem, Result};
 use crate::plan::{View, missing};
 use crate::store::Journal;
@@ -60,6 +60,16 @@ pub async fn status(context: &Context) -> Result<Answer> {
     };
     let views: Vec<Option<View>> = looks.into_iter().map(Result::ok).collect();
     let mut answer = Answer::new(&cluster, &manifest, &fleet, &views);
+    // Nodes believe for a while in others that are dead; a slot is served if its owner answers.
+    let served = answer
+        .nodes
+        .iter()
+        .filter(|node| node.role == Some(Role::Primary));
+    let served = served
+        .flat_map(|node| &node.slots)
+        .map(|range| u64::from(range.len()))
+        .sum();
+    answer.slots_ok = answer.slots_ok.min(served);
     for (node, state) in answer.nodes.iter_mut().zip(&states) {
         node.process = *state;
     }

@@ -12,11 +12,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::answer::Answer;
 use super::clean::down;
 use super::context::Context;
-use super::fleet::{Fleet, Node};
+use super::fleet::{Fleet, Life, Node};
 use super::follow::{Follower, LogStart, NodeLine};
-use super::start::start;
+use super::start::start_existing;
 use super::stop::{replicas, stop};
-use super::up::raise;
+use super::up::{Reached, raise};
 use super::wait::moment;
 use super::wish::StartWish;
 use crate::cluster::LogTime;
@@ -60,7 +60,8 @@ type Show<'a> = &'a mut dyn FnMut(&[NodeLine]) -> io::Result<()>;
 pub struct Foreground {
     context: Context,
     restart: Restart,
-    made_here: bool,
+    reached: Reached,
+    was_ready: bool,
     began: LogTime,
 }
 
@@ -72,19 +73,41 @@ impl Foreground {
         Self {
             context: context.clone(),
             restart,
-            made_here: false,
+            reached: Reached::Nothing,
+            was_ready: false,
             began: LogTime(i64::try_from(millis).unwrap_or(i64::MAX)),
         }
     }
 
     /// Whether there was no such cluster before: then its data is nobody else's.
     pub fn is_made_here(&self) -> bool {
-        self.made_here
+        self.reached == Reached::Made
     }
 
     /// As `up` does.
     pub async fn up(&mut self, wish: &StartWish) -> Result<Answer> {
-        raise(&self.context, wish, &mut self.made_here).await
+        let answer = raise(&self.context, wish, &mut self.reached).await?;
+        self.was_ready = true;
+        Ok(answer)
+    }
+
+    /// After a failure: deletes what was made here and never was ready; of what was, the data and the
+    /// logs are left to be looked at, and no node runs.
+    pub async fn give_up(&self) -> Result<()> {
+        let context = self.now();
+        match self.reached {
+            Reached::Made if !self.was_ready => down(&context, None).await.map(drop),
+            Reached::Made => stop(&context, None).await.map(drop),
+            Reached::Nothing | Reached::Found => Ok(()),
+        }
+    }
+
+    /// The context, with a deadline that begins now.
+    fn now(&self) -> Context {
+        Context {
+            began: Instant::now(),
+            ..self.context.clone()
+        }
     }
 
     /// Shows what the nodes write, says when one ends, and starts it again if that is wished.
@@ -141,7 +164,8 @@ impl Foreground {
         }
     }
 
-    /// Ends the nodes; deletes a cluster that was made here.
+    /// Ends the nodes; deletes a cluster that was made here, and leaves alone one that was never ours to
+    /// touch, because somebody else had its lock.
     pub async fn tear_down(&self) -> Result<()> {
         self.end(None).await
     }
@@ -152,12 +176,11 @@ impl Foreground {
     }
 
     async fn end(&self, grace: Option<Duration>) -> Result<()> {
-        let context = Context {
-            began: Instant::now(),
-            ..self.context.clone()
-        };
-        if self.made_here {
-            return down(&context, grace).await.map(drop);
+        let context = self.now();
+        match self.reached {
+            Reached::Nothing => return Ok(()),
+            Reached::Made => return down(&context, grace).await.map(drop),
+            Reached::Found => {}
         }
         match stop(&context, grace).await {
             // Somebody else has cleared it away.
@@ -168,19 +191,23 @@ impl Foreground {
 }
 
 /// Starts what does not run. A primary that would come back empty waits until a replica has taken
-/// its place; what fails is tried again a few times.
+/// its place, and is left down if none does; what fails is tried again a few times.
 async fn start_again(context: Context) -> Result<()> {
-    let mut said = false;
+    let mut waiting: Option<Instant> = None;
     let mut tries = 1;
     loop {
         let context = Context {
             began: Instant::now(),
             ..context.clone()
         };
-        match start(&context, &StartWish::default()).await {
-            Err(Error::Unsafe { message, .. }) => {
-                if !std::mem::replace(&mut said, true) {
+        match try_start(&context).await {
+            Err(Error::Unsafe { message, hint }) => {
+                let since = waiting.get_or_insert_with(|| {
                     context.events.note(format!("waiting: {message}"));
+                    Instant::now()
+                });
+                if since.elapsed() > context.timeout {
+                    return Err(Error::Unsafe { message, hint });
                 }
                 moment(PROMOTION).await;
             }
@@ -191,9 +218,41 @@ async fn start_again(context: Context) -> Result<()> {
                 moment(AGAIN * tries.try_into().unwrap_or(1)).await;
                 tries += 1;
             }
-            done => return done.map(drop),
+            done => return done,
         }
     }
+}
+
+/// Starts what does not run, unless a verb has stopped the cluster meanwhile.
+async fn try_start(context: &Context) -> Result<()> {
+    let Some((cluster, _lock)) = context.lock(false).await? else {
+        return Ok(());
+    };
+    let Some(manifest) = cluster.manifest()? else {
+        return Ok(());
+    };
+    let processes = cluster.processes()?.unwrap_or_default();
+    if manifest.cleaning || processes.stopping || processes.nodes.is_empty() {
+        return Ok(());
+    }
+    start_existing(context, &cluster, manifest, &StartWish::default())
+        .await
+        .map(drop)
+}
+
+/// A node's death, if it has ended since it was looked at last, and whether that was a failure. The
+/// processes that we have spawned are ours to wait for, and only they say how they ended.
+fn death(node: &mut Node) -> Option<(NodeProblem, bool)> {
+    let status = match &node.life {
+        Life::Process(process) if process.has_ended() => process.reap(),
+        _ => None,
+    };
+    let mut death = node.runs().then(|| node.death())??;
+    if let Some(status) = status {
+        let how = format!("ended with {status}");
+        death.message = death.message.replacen("has ended", &how, 1);
+    }
+    Some((death, status.is_none_or(|status| !status.success())))
 }
 
 /// What is known of the nodes that are watched.
@@ -216,18 +275,22 @@ impl Watch<'_> {
     /// Looks at every node; says whether any runs, or will.
     fn look(&mut self, restart: Restart) -> Result<bool> {
         for number in 0..self.fleet.nodes.len() {
-            let node = self.fleet.nodes.get_mut(number);
-            let Some(death) = node.filter(|node| node.runs()).and_then(Node::death) else {
+            let Some((death, failed)) = self.fleet.nodes.get_mut(number).and_then(death) else {
                 continue;
             };
             if !self.is_deliberate(number)? {
-                self.died(number, &death, restart);
+                self.died(number, &death, failed && restart == Restart::OnFailure);
             }
         }
         let runs = self.fleet.nodes.iter().any(Node::runs);
         let all_run = self.fleet.nodes.iter().all(Node::runs);
-        if !all_run && self.looked.elapsed() >= LOOK_AGAIN {
-            self.look_again()?;
+        if self.looked.elapsed() >= LOOK_AGAIN {
+            self.refuse_lost_directory()?;
+            if all_run {
+                self.looked = Instant::now();
+            } else {
+                self.look_again()?;
+            }
         }
         Ok(runs || !self.due.is_empty() || self.fleet.nodes.iter().any(Node::runs))
     }
@@ -242,13 +305,42 @@ impl Watch<'_> {
         Ok(processes.stopping || !is_known)
     }
 
-    fn died(&mut self, number: usize, death: &NodeProblem, restart: Restart) {
-        let failed = self.fleet.nodes.get(number).is_some_and(Node::failed);
+    /// Ends the nodes, and fails, if somebody has deleted the cluster below them: no verb would find
+    /// them any more.
+    fn refuse_lost_directory(&self) -> Result<()> {
+        let is_there = || Ok::<_, Error>(self.cluster.manifest()?.is_some());
+        if is_there()? {
+            return Ok(());
+        }
+        let running = self.fleet.nodes.iter().filter(|node| node.runs());
+        let mut ended = Vec::new();
+        for node in running {
+            if let Life::Process(process) = &node.life {
+                process.kill().map_err(|source| Error::Io {
+                    what: format!("signal {}", node.addr),
+                    source,
+                })?;
+                ended.push(NodeProblem::new(node.addr, "was ended"));
+            }
+        }
+        if ended.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Nodes {
+            message: format!(
+                "{} was deleted while its nodes ran",
+                self.cluster.path().display()
+            ),
+            nodes: ended,
+        })
+    }
+
+    fn died(&mut self, number: usize, death: &NodeProblem, start_again: bool) {
         self.context.events.emit(Event::Died {
             node: format!("{}, {}", death.node, self.role(number)),
             how: death.message.clone(),
         });
-        if !failed || restart == Restart::Never {
+        if !start_again {
             return;
         }
         let crashes = self.crashes.entry(number).or_default();

@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use tempfile::TempDir;
 
 use super::answer::Answer;
-use super::clean::{Cleaned, down};
+use super::clean::down;
 use super::context::Context;
 use super::env::{Variable, environment, secrets};
 use super::fleet::{Fleet, Life};
@@ -26,6 +26,7 @@ use crate::plan::PortChoice;
 use crate::server::Lifeline;
 use crate::store::Home;
 use crate::sys::mounts::memory_dir;
+use crate::sys::process::Process;
 
 /// What a memory-backed directory must have free: logs, `nodes.conf` and a first copy to a replica
 /// are small, and tests may write more.
@@ -33,6 +34,9 @@ const ROOM: u64 = 128 << 20;
 
 /// How long the nodes may take to end by themselves: nothing that they hold is kept.
 const GRACE: Duration = Duration::from_secs(3);
+
+/// How long a process that was killed may take to be gone.
+const DEATH: Duration = Duration::from_secs(2);
 
 /// What a temporary cluster is made of.
 #[derive(Clone, Debug, Default)]
@@ -99,15 +103,17 @@ impl Temporary {
     }
 
     /// Ends the nodes, in their own time if it is short, and removes all that was made.
-    pub async fn end(mut self) -> Result<Cleaned> {
+    pub async fn end(mut self) -> Result<()> {
         let context = Context {
             verb: "down",
             began: Instant::now(),
             ..self.place.context.clone()
         };
-        let cleaned = down(&context, Some(GRACE)).await;
-        self.place.remove()?;
-        cleaned
+        if let Err(error) = down(&context, Some(GRACE)).await {
+            // What it refuses to end or to delete, the command's own among it, ends with the home.
+            context.events.detail(error.to_string());
+        }
+        self.place.remove()
     }
 }
 
@@ -191,32 +197,41 @@ impl Place {
 
     /// Ends at once what still runs, and deletes the home.
     fn remove(&mut self) -> Result<()> {
-        self.kill_others();
-        if let Some(lifeline) = self.lifeline.take() {
+        let others = self.kill_others();
+        if let Some(lifeline) = &mut self.lifeline {
             lifeline.cut();
         }
-        let Some(home) = self.home.take() else {
-            return Ok(());
-        };
-        let path = home.path().to_owned();
-        home.close().map_err(Error::io("remove", &path))
+        for process in others {
+            process.wait(DEATH);
+        }
+        if let Some(home) = self.home.take() {
+            let path = home.path().to_owned();
+            // Left to the lifeline if it fails.
+            home.close().map_err(Error::io("remove", &path))?;
+        }
+        if let Some(lifeline) = self.lifeline.take() {
+            lifeline.release();
+        }
+        Ok(())
     }
 
-    /// Ends the nodes that others have started again, outside of our group.
-    fn kill_others(&self) {
+    /// Kills the nodes, those too that others have started again outside of our group.
+    fn kill_others(&self) -> Vec<Process> {
         let Ok(Some(cluster)) = self.context.home.cluster(&self.context.name) else {
-            return;
+            return Vec::new();
         };
         let fleet = match cluster.manifest() {
             Ok(Some(manifest)) => Fleet::observe(&cluster, &manifest),
-            _ => return,
+            _ => return Vec::new(),
         };
-        for node in fleet.into_iter().flat_map(|fleet| fleet.nodes) {
-            if let Life::Process(process) = node.life {
-                // One that cannot be ended is none of ours any more.
-                process.kill().ok();
-            }
-        }
+        let nodes = fleet.into_iter().flat_map(|fleet| fleet.nodes);
+        let processes = nodes.filter_map(|node| match node.life {
+            Life::Process(process) => Some(process),
+            _ => None,
+        });
+        // One that cannot be ended is none of ours any more.
+        let killed = processes.inspect(|process| drop(process.kill()));
+        killed.collect()
     }
 }
 

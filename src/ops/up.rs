@@ -18,20 +18,36 @@ use crate::store::{Cluster, Lock, Work};
 /// Has the cluster run and be formed. A new one is started as a cluster from the first moment;
 /// nodes that were started are formed by commands; dead nodes of a formed one are started again.
 pub async fn up(context: &Context, wish: &StartWish) -> Result<Answer> {
-    raise(context, wish, &mut false).await
+    raise(context, wish, &mut Reached::Nothing).await
 }
 
-/// [`up`], which says in `made`, as soon as it is known, whether there was no such cluster before.
-pub(super) async fn raise(context: &Context, wish: &StartWish, made: &mut bool) -> Result<Answer> {
+/// How far [`raise`] has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reached {
+    /// The cluster is not ours to touch: somebody else may have its lock.
+    Nothing,
+    /// There was such a cluster, and it is locked by us.
+    Found,
+    /// There was none: what there is now is ours.
+    Made,
+}
+
+/// [`up`], which says in `reached` how far it has come, should it be dropped.
+pub(super) async fn raise(
+    context: &Context,
+    wish: &StartWish,
+    reached: &mut Reached,
+) -> Result<Answer> {
     wish.check()?;
     let found = limits::before_making(context, wish).await?;
     let Some((cluster, lock)) = context.lock(true).await? else {
         return Err(context.no_such_cluster());
     };
     let Some(mut manifest) = usable_manifest(context, &cluster).await? else {
-        *made = true;
+        *reached = Reached::Made;
         return seed(context, &cluster, &lock, wish, found).await;
     };
+    *reached = Reached::Found;
     if manifest.formed {
         return start_existing(context, &cluster, manifest, wish).await;
     }

@@ -40,10 +40,12 @@ done
 [ $# -eq 0 ] || "$@"
 rm -rf -- "$dir""#;
 
-/// Ends a group of servers, and deletes a directory, when it is cut: by [`Lifeline::cut`], or by
-/// our own end, whatever ends us.
+/// Ends a group of servers, and deletes a directory, when it is dropped, or by our own end, whatever
+/// ends us.
 #[derive(Debug)]
 pub struct Lifeline {
+    /// Whether the group has not been ended.
+    holds: bool,
     leader: Guard,
     cleaner: Guard,
 }
@@ -56,6 +58,7 @@ impl Lifeline {
         let mut arguments = vec![leader.0.id().to_string().into(), dir.into()];
         arguments.extend_from_slice(last);
         Ok(Self {
+            holds: true,
             leader,
             cleaner: Guard::new(CLEANER, &arguments)?,
         })
@@ -67,18 +70,26 @@ impl Lifeline {
     }
 
     /// Ends what is left of the group, at once, and waits until its processes have ended. The
-    /// directory is left: that is for whoever made it.
-    pub fn cut(self) {
-        drop(self);
+    /// directory is still deleted should we be killed now.
+    pub fn cut(&mut self) {
+        // Only once: its leader reaped, the group's number may become somebody else's.
+        if std::mem::replace(&mut self.holds, false) {
+            end_group(self.leader.0.id());
+            reap_group(self.leader.0.id());
+        }
+    }
+
+    /// The directory is gone: nothing is left to do.
+    pub fn release(mut self) {
+        self.cut();
+        self.cleaner.release();
     }
 }
 
 impl Drop for Lifeline {
+    /// Ends the group, and has the directory deleted.
     fn drop(&mut self) {
-        // Before the leader is reaped: its number is the group's.
-        end_group(self.leader.0.id());
-        reap_group(self.leader.0.id());
-        self.cleaner.release();
+        self.cut();
     }
 }
 
@@ -119,7 +130,7 @@ mod tests {
     #[test]
     fn a_lifeline_that_is_cut_ends_its_group_and_leaves_no_zombie() {
         let dir = tempfile::tempdir().expect("a directory");
-        let lifeline = Lifeline::new(dir.path(), &[]).expect("a shell");
+        let mut lifeline = Lifeline::new(dir.path(), &[]).expect("a shell");
         let group = i32::try_from(lifeline.group()).expect("a group");
         let mut sleepers: Vec<Child> = (0..3)
             .map(|_| {
@@ -129,6 +140,7 @@ mod tests {
             })
             .collect();
         lifeline.cut();
+        lifeline.release();
         for sleeper in &mut sleepers {
             assert!(!Path::new(&format!("/proc/{}", sleeper.id())).exists());
             assert!(sleeper.wait().is_err(), "it was not reaped");

@@ -16,6 +16,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
@@ -238,6 +239,19 @@ impl Process {
         let pid = rustix::process::Pid::from_raw(self.pid)?;
         let ended = waitpid(Some(pid), WaitOptions::NOHANG).ok()??;
         Some(ExitStatus::from_raw(ended.1.as_raw()))
+    }
+
+    /// Waits until it has ended, but no longer than `limit`. At once where the kernel has no pidfds.
+    pub fn wait(&self, limit: Duration) {
+        let seconds = i64::try_from(limit.as_secs()).unwrap_or(i64::MAX);
+        let limit = Timespec {
+            tv_sec: seconds,
+            tv_nsec: limit.subsec_nanos().into(),
+        };
+        if let Some(pidfd) = &self.pidfd {
+            let mut fds = [PollFd::new(pidfd, PollFlags::IN)];
+            poll(&mut fds, Some(&limit)).ok();
+        }
     }
 
     /// Whether it is stopped (SIGSTOP, or a debugger): it will not answer.

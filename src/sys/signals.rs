@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::os::raw::c_int;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use signal_hook::iterator::SignalsInfo;
@@ -22,6 +23,10 @@ const ENDING: [Signal; 4] = [
 
 /// Those that mean what the program makes of them.
 const OTHER: [Signal; 2] = [Signal::SIGUSR1, Signal::SIGUSR2];
+
+/// A signal that comes again so soon is the same: timeout(1), for one, sends it to its child, and then
+/// to the group that the child is in.
+const ECHO: Duration = Duration::from_millis(100);
 
 /// A signal that reached us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +50,7 @@ impl Caught {
 pub struct Signals {
     handle: Handle,
     caught: mpsc::UnboundedReceiver<Caught>,
+    last: Option<(i32, Instant)>,
 }
 
 impl Signals {
@@ -72,15 +78,27 @@ impl Signals {
                     }
                 }
             })?;
-        Ok(Self { handle, caught })
+        Ok(Self {
+            handle,
+            caught,
+            last: None,
+        })
     }
 
     /// The next one.
     pub async fn next(&mut self) -> Caught {
-        match self.caught.recv().await {
-            Some(caught) => caught,
-            // The thread is gone: none will ever come.
-            None => std::future::pending().await,
+        loop {
+            let Some(caught) = self.caught.recv().await else {
+                // The thread is gone: none will ever come.
+                return std::future::pending().await;
+            };
+            let now = Instant::now();
+            let last = self.last.replace((caught.number, now));
+            let is_echo =
+                last.is_some_and(|(number, at)| number == caught.number && now - at < ECHO);
+            if !is_echo {
+                return caught;
+            }
         }
     }
 

@@ -77,12 +77,16 @@ fn value(document: &Value, key: &str) -> (Value, String) {
     (found[0]["value"].clone(), origin.to_owned())
 }
 
-/// The options of `up` that have a long name.
+/// The options of `up` that have a long name, but for those that are not about the cluster.
 fn options() -> BTreeSet<String> {
     let mut command = rcluster::cli::Cli::command();
     command.build();
     let up = command.find_subcommand("up").expect("up");
-    let names = up.get_arguments().filter_map(clap::Arg::get_long);
+    let about_it = |option: &&clap::Arg| option.get_help_heading() != Some("Foreground");
+    let names = up
+        .get_arguments()
+        .filter(about_it)
+        .filter_map(clap::Arg::get_long);
     names.map(str::to_owned).collect()
 }
 

@@ -262,7 +262,10 @@ fn a_start_that_fails_says_why_and_leaves_nothing() {
         ),
         (new().directory(none), "io", "temporary directory"),
         (
-            new().timeout(Duration::from_millis(1)),
+            new()
+                .primaries(3)
+                .replicas(1)
+                .timeout(Duration::from_millis(1)),
             "timed_out",
             "timed out",
         ),

@@ -550,6 +550,16 @@ pub(crate) fn nodes(status: &Value) -> &[Value] {
     status["nodes"].as_array().expect("nodes").as_slice()
 }
 
+/// Whether programs hear SIGHUP: those that the tests start ignore it if the tests do (nohup).
+pub(crate) fn hang_up_is_heard() -> bool {
+    let status = fs::read_to_string("/proc/self/status").expect("/proc");
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .expect("a mask");
+    u64::from_str_radix(mask.trim(), 16).expect("hex") & 1 == 0
+}
+
 /// Sends a signal with kill(1).
 pub(crate) fn signal(name: &str, pid: impl fmt::Display) {
     let done = Command::new("kill")
