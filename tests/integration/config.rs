@@ -243,7 +243,8 @@ fn help_names_the_defaults_that_are_shown() {
     let up = cli.find_subcommand("up").expect("up");
     let mut compared = 0;
     for option in up.get_arguments() {
-        let Some(name) = option.get_long().filter(|name| !NOT_KEPT.contains(name)) else {
+        let is_kept = |name: &&str| keys().contains(*name);
+        let Some(name) = option.get_long().filter(is_kept) else {
             continue;
         };
         let help = option
