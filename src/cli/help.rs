@@ -83,9 +83,9 @@ fn in_one_paragraph() -> String {
         .iter()
         .map(|(code, meaning)| format!("{code} {meaning}"));
     let words: Vec<String> = words.collect();
-    // Two lines of the same width, as help is read.
-    let (first, second) = words.split_at(6);
-    format!("{},\n{}", first.join(", "), second.join(", "))
+    // No line is wider than the rest of help.
+    let lines: Vec<String> = words.chunks(4).map(|line| line.join(", ")).collect();
+    lines.join(",\n")
 }
 
 pub(super) const EXAMPLES: &str = "\
