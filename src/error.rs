@@ -30,6 +30,12 @@ impl NodeProblem {
     }
 }
 
+impl fmt::Display for NodeProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.node, self.message)
+    }
+}
+
 /// Why a verb failed.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -205,6 +211,14 @@ impl Error {
     pub fn io<'a>(verb: &'a str, path: &'a Path) -> impl FnOnce(io::Error) -> Self + 'a {
         move |source| Self::Io {
             what: format!("{verb} {}", path.display()),
+            source,
+        }
+    }
+
+    /// That an answer could not be written, as `result.map_err(Error::unwritten)`.
+    pub fn unwritten(source: io::Error) -> Self {
+        Self::Io {
+            what: "write the answer".into(),
             source,
         }
     }

@@ -4,7 +4,8 @@ const fs = require("node:fs");
 const path = require("node:path");
 const runner = require("./runner.js");
 
-// The binary, by its input, from PATH, or built from the source that this action came with.
+// The binary, by its input, from PATH, or built from the source that this action came with; and whether later steps have
+// its directory on their PATH already.
 async function binary() {
   const given = runner.input("path");
   if (given !== "") {
@@ -13,10 +14,10 @@ async function binary() {
     // The post step needs it even if a later step builds it anew or cleans the workspace.
     const copy = path.join(fs.mkdtempSync(path.join(temporary(), "rcluster-bin-")), "rcluster");
     fs.copyFileSync(file, copy);
-    return copy;
+    return { program: copy, onPath: false };
   }
   const found = runner.which("rcluster");
-  if (found !== undefined) return found;
+  if (found !== undefined) return { program: found, onPath: true };
   if (runner.which("cargo") === undefined) {
     throw new Error("there is no rcluster on PATH and no cargo to build it with; give the input path, or install Rust in a step before");
   }
@@ -25,7 +26,7 @@ async function binary() {
   const built = await runner.run("cargo", ["install", "--locked", "--path", source, "--root", root]);
   runner.group("cargo install rcluster", built.err);
   if (built.code !== 0) throw new Error(`cargo install failed (${built.failure ?? `exit ${built.code}`})`);
-  return path.join(root, "bin", "rcluster");
+  return { program: path.join(root, "bin", "rcluster"), onPath: false };
 }
 
 function temporary() {
@@ -98,7 +99,7 @@ async function main() {
   const home = path.resolve(runner.input("home") || path.join(temporary(), "rcluster"));
   const asked = options();
   const secrets = runner.choice("with-secrets") ? ["--with-secrets"] : [];
-  const program = await binary();
+  const { program, onPath } = await binary();
 
   // Before anything is started: the post step must find it, however this step ends.
   for (const [key, value] of Object.entries({ program, name, home })) runner.put("GITHUB_STATE", key, value);
@@ -106,7 +107,8 @@ async function main() {
   // So that `rcluster logs --export` in a later step means this cluster even if `up` failed.
   runner.put("GITHUB_ENV", "RCLUSTER_NAME", name);
   runner.put("GITHUB_ENV", "RCLUSTER_HOME", home);
-  runner.append("GITHUB_PATH", `${path.dirname(program)}\n`);
+  // A directory like /usr/local/bin would come before those that other steps put there, and hide their tools.
+  if (!onPath) runner.append("GITHUB_PATH", `${path.dirname(program)}\n`);
 
   const global = ["--name", name, "--home", home];
   const install = runner.input("install-server");

@@ -36,24 +36,41 @@ pub(super) fn examples(command: &Command) -> Vec<String> {
 
 /// What else a verb's `after_help` says, a paragraph each.
 pub(super) fn remarks(command: &Command) -> Vec<String> {
-    let help = command.get_after_help().map(ToString::to_string);
-    let help = help.unwrap_or_default();
-    let paragraphs = help.split("\n\n").filter(|text| {
-        let heads = ["Examples:", "Exit codes:"];
+    let mut paragraphs = paragraphs(command);
+    paragraphs.retain(|text| {
+        let heads = ["Examples:", EXIT_CODES_OF_VERB];
         !heads.iter().any(|head| text.starts_with(head))
     });
+    paragraphs
+}
+
+/// What a verb's `after_help` says of its own exit codes.
+pub(super) fn own_exit_codes(command: &Command) -> Option<String> {
+    let paragraphs = paragraphs(command);
+    let mut found = paragraphs
+        .iter()
+        .filter_map(|text| text.strip_prefix(EXIT_CODES_OF_VERB));
+    found.next().map(|text| text.trim().to_owned())
+}
+
+const EXIT_CODES_OF_VERB: &str = "Exit codes:";
+
+fn paragraphs(command: &Command) -> Vec<String> {
+    let help = command.get_after_help().map(ToString::to_string);
+    let help = help.unwrap_or_default();
+    let paragraphs = help.split("\n\n");
     let joined = paragraphs.map(|text| text.lines().collect::<Vec<_>>().join(" "));
     joined.filter(|text| !text.trim().is_empty()).collect()
 }
 
-/// What the program's exit code says, but for `run`, which has its command's.
+/// What the program's exit code says, but for verbs that have something of their own to say with it.
 pub(super) const EXIT_CODES: &[(&str, &str)] = &[
     ("0", "done or as asked"),
     ("1", "failed"),
     ("2", "usage"),
     ("3", "not running"),
     ("4", "no such cluster"),
-    ("5", "degraded"),
+    ("5", "degraded or errors found"),
     ("6", "timed out"),
     ("7", "conflict"),
     ("8", "refused by the server"),
@@ -66,9 +83,9 @@ fn in_one_paragraph() -> String {
         .iter()
         .map(|(code, meaning)| format!("{code} {meaning}"));
     let words: Vec<String> = words.collect();
-    // Two lines of the same width, as help is read.
-    let (first, second) = words.split_at(6);
-    format!("{},\n{}", first.join(", "), second.join(", "))
+    // No line is wider than the rest of help.
+    let lines: Vec<String> = words.chunks(4).map(|line| line.join(", ")).collect();
+    lines.join(",\n")
 }
 
 pub(super) const EXAMPLES: &str = "\
@@ -78,6 +95,8 @@ Examples:
   redis-cli -c -p 30001                talk to it
   rcluster up -n other --port auto     a second cluster beside it
   rcluster status
+  rcluster watch                       the same on the whole screen, as it goes on
+  rcluster run -- cargo test           a cluster for one command, gone with it
   rcluster down                        stop it and delete its data
   rcluster config show --origin        what rcluster.toml and the environment say";
 

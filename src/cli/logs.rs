@@ -17,7 +17,10 @@ Examples:
   rcluster logs --errors            what went wrong; exit 0 if nothing did, 5 if anything did
   rcluster logs --export artefacts  all that a CI job keeps, without passwords and keys
 
-With --json the answer is one document; with -f too, it is one document a line.";
+With --json the answer is one document; with -f too, it is one document a line.
+
+Exit codes: with --errors 0 if nothing went wrong and 5 if anything did; a cluster that does not run
+has logs too.";
 
 /// Arguments of `logs`.
 #[derive(Args, Clone, Debug)]

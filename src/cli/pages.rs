@@ -8,7 +8,7 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
 use super::PASSWORD_VARIABLE;
-use super::help::{EXIT_CODES, command, examples, remarks};
+use super::help::{EXIT_CODES, command, examples, own_exit_codes, remarks};
 
 /// Arguments of `man`.
 #[derive(Args, Clone, Debug)]
@@ -114,6 +114,10 @@ fn ending(command: &Command, path: &[&str]) -> Roff {
             tagged(&mut roff, code, meaning);
         }
     } else {
+        if let Some(own) = own_exit_codes(command) {
+            let with_end = own.trim_end_matches('.');
+            roff.text([roman(format!("Of this verb: {with_end}. Of all:"))]);
+        }
         for (code, meaning) in EXIT_CODES {
             tagged(&mut roff, code, meaning);
         }

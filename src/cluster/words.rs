@@ -32,6 +32,12 @@ pub fn split_words(line: &[u8]) -> Option<Vec<Vec<u8>>> {
     }
 }
 
+/// Whether the word at that place is `name`, in whatever case.
+pub fn is_word(words: &[Vec<u8>], at: usize, name: &str) -> bool {
+    let word = words.get(at);
+    word.is_some_and(|word| word.eq_ignore_ascii_case(name.as_bytes()))
+}
+
 fn is_space(byte: u8) -> bool {
     byte.is_ascii_whitespace() || byte == 0 || byte == 0x0b
 }

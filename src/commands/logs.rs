@@ -49,10 +49,7 @@ pub(super) async fn run(call: &Call, args: &LogsArgs) -> Result<ExitCode> {
         ops::follow_logs(context, &wish, &mut show).await?;
     } else {
         let problems = ops::logs(context, &wish, &mut |lines| printer.lines(lines)).await?;
-        printer.end(&problems).map_err(|source| Error::Io {
-            what: "write the answer".into(),
-            source,
-        })?;
+        printer.end(&problems).map_err(Error::unwritten)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -32,10 +32,10 @@ pub(super) fn run(call: &Call, args: &ManArgs) -> Result<ExitCode> {
     };
     if !call.report.json && io::stdout().is_terminal() {
         call.progress.finish();
-        if show(page)? {
+        let Err(why) = show(call, page) else {
             return Ok(ExitCode::SUCCESS);
-        }
-        call.report.say("`man` is not installed; this is --help");
+        };
+        call.report.say(&format!("{why}; this is --help"));
         call.answer(&Shown::Page(&page.name, &page.help))?;
     } else {
         call.answer(&Shown::Page(&page.name, &page.roff))?;
@@ -43,25 +43,24 @@ pub(super) fn run(call: &Call, args: &ManArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Shows a page with man(1). Says no if there is none.
-fn show(page: &Page) -> Result<bool> {
-    let failed = |source| Error::Io {
-        what: "run man".into(),
-        source,
-    };
-    let man = Command::new("man")
-        .args(["-l", "-"])
-        .stdin(Stdio::piped())
-        .spawn();
-    let mut man = match man {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        other => other.map_err(failed)?,
-    };
+/// Shows a page with man(1), or says why it cannot be shown.
+fn show(call: &Call, page: &Page) -> Result<(), String> {
+    let mut man = Command::new("man");
+    man.args(["-l", "-"]).stdin(Stdio::piped());
+    let man = call.started_as.for_programs(|| man.spawn());
+    let mut man = man.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => "`man` is not installed".to_owned(),
+        _ => format!("`man` could not be started: {error}"),
+    })?;
     if let Some(mut pipe) = man.stdin.take() {
         // It may end before it has read all: whoever looks at it decides.
         pipe.write_all(page.roff.as_bytes()).ok();
     }
-    Ok(man.wait().map_err(failed)?.success())
+    match man.wait() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("`man` failed ({status})")),
+        Err(error) => Err(format!("`man` could not be waited for: {error}")),
+    }
 }
 
 /// Writes all pages, for everybody to read: they may be the system's.

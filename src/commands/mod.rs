@@ -269,10 +269,7 @@ impl Call {
     fn answer(&self, shown: &crate::report::Shown) -> Result<()> {
         // The bar stands where the answer goes.
         self.progress.finish();
-        self.report.answer(shown).map_err(|source| Error::Io {
-            what: "write the answer".into(),
-            source,
-        })
+        self.report.answer(shown).map_err(Error::unwritten)
     }
 
     /// Asks before data is deleted, unless `yes` was said already.

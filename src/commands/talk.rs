@@ -126,7 +126,7 @@ async fn converse(call: &Call, visit: &Visit, options: &Options) -> Result<ExitC
         let Some(words) = split_words(&line) else {
             call.report
                 .write(b"Invalid argument(s)\n")
-                .map_err(writing)?;
+                .map_err(Error::unwritten)?;
             continue;
         };
         let Some(first) = words.first() else { continue };
@@ -136,7 +136,9 @@ async fn converse(call: &Call, visit: &Visit, options: &Options) -> Result<ExitC
             b"clear" if terminal => prompt.clear(),
             b"help" | b"?" => {
                 let text = "A redis command a line, quoted as in redis-cli; quit or Ctrl-D ends.\n";
-                call.report.write(text.as_bytes()).map_err(writing)?;
+                call.report
+                    .write(text.as_bytes())
+                    .map_err(Error::unwritten)?;
             }
             _ => {
                 for _ in 0..repeat {
@@ -170,7 +172,7 @@ async fn say(
     options: &Options,
     is_many: bool,
 ) -> Result<bool> {
-    let write = |bytes: &[u8]| call.report.write(bytes).map_err(writing);
+    let write = |bytes: &[u8]| call.report.write(bytes).map_err(Error::unwritten);
     if let Some(why) = ops::unanswerable(words) {
         call.report.say(&why);
         return Ok(false);
@@ -204,13 +206,6 @@ async fn say(
 fn reading(source: io::Error) -> Error {
     Error::Io {
         what: "read commands".into(),
-        source,
-    }
-}
-
-fn writing(source: io::Error) -> Error {
-    Error::Io {
-        what: "write the answer".into(),
         source,
     }
 }

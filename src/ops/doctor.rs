@@ -373,7 +373,7 @@ async fn clusters(context: &Context) -> Vec<Finding> {
                     .problems
                     .iter()
                     .filter(|problem| !stopped || problem.node == cluster.name)
-                    .map(|problem| format!("{} {}", problem.node, problem.message))
+                    .map(ToString::to_string)
                     .collect();
                 let Some(first) = problems.first() else {
                     continue;

@@ -44,7 +44,7 @@ pub async fn logs(
         if lines.is_empty() {
             return Ok(follower.problems());
         }
-        sink(&lines).map_err(unwritten)?;
+        sink(&lines).map_err(Error::unwritten)?;
     }
 }
 
@@ -56,11 +56,9 @@ pub async fn follow_logs(context: &Context, wish: &LogsWish, sink: LogSink<'_>) 
     loop {
         let lines = follower.next(QUESTION).await;
         for problem in follower.problems() {
-            context
-                .events
-                .note(format!("{} {}", problem.node, problem.message));
+            context.events.note(problem.to_string());
         }
-        sink(&lines).map_err(unwritten)?;
+        sink(&lines).map_err(Error::unwritten)?;
         if !lines.is_empty() {
             continue;
         }
@@ -80,13 +78,6 @@ pub async fn follow_logs(context: &Context, wish: &LogsWish, sink: LogSink<'_>) 
                 }
             }
         }
-    }
-}
-
-fn unwritten(source: io::Error) -> Error {
-    Error::Io {
-        what: "write the answer".into(),
-        source,
     }
 }
 

@@ -75,9 +75,7 @@ impl Fleet {
                     of,
                 });
                 if let Some(first) = problems.first() {
-                    context
-                        .events
-                        .detail(format!("{} {}", first.node, first.message));
+                    context.events.detail(first.to_string());
                 }
             }
             let senders = pushes(&views);

@@ -15,7 +15,7 @@ use super::context::Context;
 use super::env::{caution, first_living, secrets};
 use super::status::status;
 use crate::client::{Access, Connection, Fault};
-use crate::cluster::{NodeAddr, Redirect, Resp, printable};
+use crate::cluster::{NodeAddr, Redirect, Resp, is_word, printable};
 use crate::error::{Error, NodeProblem, Result};
 use crate::plan::Target;
 use crate::store::Manifest;
@@ -331,11 +331,6 @@ impl<'a> Talk<'a> {
                 .unwrap_or_default();
         }
     }
-}
-
-fn is_word(words: &[Vec<u8>], at: usize, name: &str) -> bool {
-    let word = words.get(at);
-    word.is_some_and(|word| word.eq_ignore_ascii_case(name.as_bytes()))
 }
 
 /// Whether a server that closes the connection does what `words` say.

@@ -495,7 +495,7 @@ mod tests {
         change(&mut views);
         missing(&expected, &views)
             .into_iter()
-            .map(|p| format!("{} {}", p.node, p.message))
+            .map(|problem| problem.to_string())
             .collect()
     }
 

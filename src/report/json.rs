@@ -82,10 +82,7 @@ pub(super) fn millis(duration: std::time::Duration) -> u64 {
 }
 
 fn cluster(answer: &Answer) -> Value {
-    let problems = answer
-        .problems
-        .iter()
-        .map(|problem| format!("{} {}", problem.node, problem.message));
+    let problems = answer.problems.iter().map(ToString::to_string);
     json!({
         "name": answer.name,
         "state": word(answer.state),

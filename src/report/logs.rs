@@ -76,8 +76,7 @@ impl LogPrinter {
 
     /// All lines are written; `problems` is what could not be read.
     pub fn end(&mut self, problems: &[NodeProblem]) -> io::Result<()> {
-        let words = |problem: &NodeProblem| format!("{} {}", problem.node, problem.message);
-        let problems: Vec<String> = problems.iter().map(words).collect();
+        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
         match &self.form {
             Form::Document(name) => {
                 let start = if self.lines == 0 {
@@ -117,12 +116,11 @@ pub(super) fn exported(out: &mut String, exported: &Exported, style: Style) {
 
 /// The document of `logs --export`.
 pub(super) fn exported_document(exported: &Exported) -> Value {
-    let words = |problem: &NodeProblem| format!("{} {}", problem.node, problem.message);
     json!({
         "name": exported.name,
         "directory": exported.directory,
         "files": exported.files,
-        "problems": exported.problems.iter().map(words).collect::<Vec<_>>(),
+        "problems": exported.problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }
 

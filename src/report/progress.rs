@@ -148,7 +148,10 @@ fn state(event: &Event) -> String {
             command,
             cluster,
             after,
-        } => format!("{cluster} ready in {after:.2?}; running {command}"),
+        } => format!(
+            "{cluster} ready in {}; running {command}",
+            super::text::seconds(*after)
+        ),
         Event::Died { node, how } => format!("{node}, {how}"),
         Event::Answered { done, of } => format!("{done} of {of} nodes answer"),
         Event::Forming { nodes } => format!("forming a cluster of {}", count(*nodes)),
@@ -183,6 +186,15 @@ mod tests {
         assert_eq!(
             line(&started, false).as_deref(),
             Some("starting 6 nodes of redis 7.0.15 at 127.0.0.1:30001-30006")
+        );
+        let running = Event::Running {
+            command: "sh".into(),
+            cluster: "3 primaries".into(),
+            after: Duration::from_micros(187_230),
+        };
+        assert_eq!(
+            line(&running, false).as_deref(),
+            Some("3 primaries ready in 0.19 s; running sh")
         );
         let answered = Event::Answered { done: 1, of: 6 };
         assert_eq!(line(&answered, false), None);

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::style::Style;
-use crate::cluster::{Redirect, Resp, printable, quoted};
+use crate::cluster::{Redirect, Resp, is_word, printable, quoted};
 use crate::ops::Called;
 
 /// The answer to `words` for a terminal, as redis-cli formats it. Nothing in it steers one.
@@ -44,10 +44,7 @@ pub fn redirected(redirect: &Redirect) -> String {
 
 /// Answers to these are texts, and not data.
 fn is_text(words: &[Vec<u8>]) -> bool {
-    let is = |at: usize, name: &str| {
-        let word = words.get(at);
-        word.is_some_and(|word| word.eq_ignore_ascii_case(name.as_bytes()))
-    };
+    let is = |at, name| is_word(words, at, name);
     let pairs = [
         ("MEMORY", ["MALLOC-STATS", "DOCTOR"]),
         ("CLUSTER", ["NODES", "INFO"]),

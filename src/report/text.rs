@@ -299,10 +299,7 @@ fn status(out: &mut String, answer: &Answer, width: usize, style: Style) {
     });
     slots(out, answer, width, style);
     for problem in &answer.problems {
-        push(
-            out,
-            &format!("{} {} {}", style.bad("!"), problem.node, problem.message),
-        );
+        push(out, &format!("{} {problem}", style.bad("!")));
     }
 }
 
@@ -485,7 +482,7 @@ fn waited(out: &mut String, answer: &Answer, goal: WaitFor, style: Style) {
     );
     for problem in &answer.problems {
         let bad = style.bad("!");
-        push(out, &format!("{bad} {} {}", problem.node, problem.message));
+        push(out, &format!("{bad} {problem}"));
     }
 }
 

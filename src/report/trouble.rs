@@ -54,12 +54,11 @@ pub(super) fn text(out: &mut String, troubles: &Troubles, style: Style) {
 
 /// The document of an answer.
 pub(super) fn document(troubles: &Troubles) -> Value {
-    let words = |problem: &NodeProblem| format!("{} {}", problem.node, problem.message);
     json!({
         "name": troubles.name,
         "errors": troubles.found.iter().map(fields).collect::<Vec<_>>(),
         "left_out": troubles.left_out,
-        "problems": troubles.problems.iter().map(words).collect::<Vec<_>>(),
+        "problems": troubles.problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }
 

@@ -196,7 +196,10 @@ test("a binary is looked for on PATH, and its absence is one sentence", async ()
   job.env.PATH = `${path.dirname(PROGRAM)}:${process.env.PATH}`;
   const found = await job.step("main");
   assert.equal(found.code, 0, found.out);
+  // It is there already, and would come before what other steps put on PATH.
+  assert.equal(job.read("GITHUB_PATH"), "");
   await job.post();
+  assert.ok(!fs.readdirSync(job.temp).some((name) => name.startsWith("rcluster-logs")), "only of jobs that failed");
 });
 
 test("when main fails after up, post ends the cluster", async () => {
@@ -245,6 +248,14 @@ test("a job that failed has what went wrong in its log, quoted", async () => {
   const said = commands(post.out);
   assert.ok(said.some(({ name }) => name === "group"), post.out);
   assert.ok(!said.some(({ message }) => message.includes("hostile")), post.out);
+  // The logs outlive the cluster, and where they are is said.
+  const kept = path.join(job.temp, "rcluster-logs-default");
+  assert.ok(said.some(({ name, message }) => name === "notice" && message.endsWith(kept)), post.out);
+  const files = fs.readdirSync(kept, { recursive: true }).filter((name) => name.endsWith(".log"));
+  assert.equal(files.length, 3, files.join());
+  assert.ok(files.some((name) => fs.readFileSync(path.join(kept, name), "utf8").includes("crashed")), "all of them");
+  // Twice is no failure, though the place is taken, or there is no cluster.
+  await job.post({ "INPUT_JOB-STATUS": "failure" });
 });
 
 test("a cluster that cannot be ended fails the job, and nothing else in post does", async () => {

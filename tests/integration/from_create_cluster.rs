@@ -2,8 +2,8 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
+use crate::logs::Followed;
 use crate::sandbox::{Ran, Sandbox, free_ports, nodes, redis, wait_for};
 
 fn page() -> String {
@@ -43,24 +43,20 @@ fn run(sandbox: &Sandbox, line: &str) {
         "the page names a verb that is not there: {line}"
     );
     if line.starts_with("logs -f") {
-        let mut running = sandbox.spawn(line);
-        // Long enough to fail, if it would.
-        let began = std::time::Instant::now();
-        wait_for("a moment", || {
-            (began.elapsed() > Duration::from_millis(300)).then_some(())
-        });
-        assert!(running.is_running(), "{line} ended");
+        follow(sandbox, line);
     } else if !is_endless(line) {
         let ran: Ran = sandbox.ok(line);
         ran.nothing_odd();
     }
 }
 
-/// Whether this program has the verb already: some come with other work.
-fn is_built(sandbox: &Sandbox, line: &str) -> bool {
-    let verb = line.split(' ').next().expect("a verb");
-    let may_come = ["watch", "call", "cli"].contains(&verb);
-    !may_come || sandbox.run(&format!("{verb} --help")).code == Some(0)
+/// Runs `logs -f …` until it has shown lines; it is still there to be interrupted.
+fn follow(sandbox: &Sandbox, line: &str) {
+    let followed = Followed::new(sandbox, line);
+    wait_for("lines of a log", || {
+        followed.text().contains('\n').then_some(())
+    });
+    followed.interrupt();
 }
 
 #[test]
@@ -98,7 +94,7 @@ fn every_verb_of_the_script_has_the_one_that_the_page_names() {
         .map(|line| line.replace("30001", &base.to_string()))
         .collect();
     assert!(commands.len() >= 13, "{commands:?}");
-    for line in commands.iter().filter(|line| is_built(&sandbox, line)) {
+    for line in &commands {
         run(&sandbox, line);
     }
     sandbox.gone("down --yes");
@@ -171,7 +167,7 @@ fn what_is_told_beside_the_tables_is_true_too() {
     for line in spans(&rest.replace('\n', " ")).filter_map(|span| span.strip_prefix("rcluster ")) {
         if line == "--help" {
             assert!(sandbox.ok(line).out.contains("Exit codes:"));
-        } else if is_built(&sandbox, line) {
+        } else {
             run(&sandbox, line);
         }
     }

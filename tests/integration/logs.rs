@@ -13,14 +13,14 @@ use serde_json::Value;
 use crate::sandbox::{Sandbox, kill_and_wait, nodes, pid_on, ports, signal, wait_for};
 
 /// `logs -f`, whose output goes to a file.
-struct Followed {
+pub(crate) struct Followed {
     child: Child,
     out: PathBuf,
     err: PathBuf,
 }
 
 impl Followed {
-    fn new(sandbox: &Sandbox, line: &str) -> Self {
+    pub(crate) fn new(sandbox: &Sandbox, line: &str) -> Self {
         let arguments: Vec<&str> = line.split(' ').collect();
         let (out, err) = (
             sandbox.path().join("followed"),
@@ -35,7 +35,7 @@ impl Followed {
         Self { child, out, err }
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         fs::read_to_string(&self.out).expect("UTF-8")
     }
 
@@ -46,7 +46,7 @@ impl Followed {
     }
 
     /// Interrupts it, after which it must be dead by that signal and have said nothing of it.
-    fn interrupt(mut self) -> String {
+    pub(crate) fn interrupt(mut self) -> String {
         signal("INT", self.child.id());
         let status = self.child.wait().expect("reaped");
         assert_eq!(status.signal(), Some(2), "{status}");

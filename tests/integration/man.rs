@@ -84,7 +84,7 @@ fn every_verb_has_examples_before_its_options_that_can_be_typed() {
         );
         let lines = help[first..].lines().skip(2);
         let lines: Vec<&str> = lines.take_while(|line| line.starts_with("  ")).collect();
-        let most = if verb.is_empty() { 8 } else { 6 };
+        let most = if verb.is_empty() { 9 } else { 6 };
         assert!((2..=most).contains(&lines.len()), "{verb:?}: {lines:?}");
         let mut of_this = 0;
         for line in lines {
@@ -183,6 +183,43 @@ fn every_verb_has_a_page_with_all_its_options() {
 }
 
 #[test]
+fn a_page_has_the_exit_codes_of_its_verb() {
+    let sandbox = Sandbox::new();
+    let status = |verb: &[String]| {
+        let words: Vec<&str> = verb.iter().map(String::as_str).collect();
+        let page = sandbox
+            .run_words(&[&["man"], words.as_slice()].concat())
+            .out;
+        let page = page.replace("\\-", "-").replace("\\*(Aq", "'");
+        let (_, after) = page.split_once("EXIT STATUS").expect("the section");
+        after.split_once(".SH").expect("the next").0.to_owned()
+    };
+    let mut own = Vec::new();
+    for verb in verbs().into_iter().filter(|verb| !verb.is_empty()) {
+        let help = help(&sandbox, &verb);
+        let Some((_, said)) = help.split_once("\nExit codes: ") else {
+            continue;
+        };
+        let said = said.split("\n\n").next().expect("a paragraph");
+        let said = said.lines().collect::<Vec<_>>().join(" ");
+        // That of `run` is a table there, since no other code is its own.
+        if verb != ["run"] {
+            assert!(
+                status(&verb).contains(said.trim_end_matches('.')),
+                "{verb:?}: {said}"
+            );
+        }
+        own.push(verb.join(" "));
+    }
+    for verb in ["call", "env", "logs", "run"] {
+        assert!(own.iter().any(|name| name == verb), "{verb}: {own:?}");
+    }
+    let call = status(&["call".to_owned()]);
+    assert!(call.contains("8 all refused for want of rights"), "{call}");
+    assert!(status(&["run".to_owned()]).contains("\\fB125\\fR"));
+}
+
+#[test]
 fn mandoc_and_groff_have_nothing_to_say() {
     let sandbox = Sandbox::new();
     sandbox.ok("man --out pages");
@@ -255,4 +292,23 @@ fn on_a_terminal_a_page_is_shown_and_without_man_the_help() {
     let help = shown("/nonexistent");
     assert!(help.out.contains("`man` is not installed"), "{help}");
     assert!(help.out.contains("Usage: rcluster stop"), "{help}");
+
+    // One that is there and fails is not said to be missing.
+    for (text, why) in [
+        (
+            "#!/bin/sh\necho no such option >&2\nexit 3\n",
+            "`man` failed (exit status: 3)",
+        ),
+        ("not a program\n", "`man` could not be started"),
+    ] {
+        let bin = sandbox.path().join("bin");
+        fs::create_dir_all(&bin).expect("made");
+        fs::write(bin.join("man"), text).expect("written");
+        let mode = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(bin.join("man"), mode).expect("set");
+        let help = shown(bin.to_str().expect("UTF-8"));
+        assert!(help.out.contains(why), "{help}");
+        assert!(!help.out.contains("is not installed"), "{help}");
+        assert!(help.out.contains("Usage: rcluster stop"), "{help}");
+    }
 }

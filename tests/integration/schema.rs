@@ -10,6 +10,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::logs::Followed;
 use crate::sandbox::{Ran, Sandbox, free_ports, signal, wait_for};
 
 fn read(name: &str) -> String {
@@ -176,15 +177,11 @@ impl Reader<'_> {
 
     /// Each line of `logs -f` is a document; they end when they are interrupted.
     fn follow(&mut self) {
-        let following = self.sandbox.spawn("logs -f --tail 5 --json");
-        let began = std::time::Instant::now();
-        wait_for("some lines", || {
-            (began.elapsed() > std::time::Duration::from_millis(500)).then_some(())
+        let following = Followed::new(self.sandbox, "logs -f --tail 5 --json");
+        wait_for("lines of all nodes", || {
+            (following.text().matches('\n').count() >= 6).then_some(())
         });
-        signal("INT", following.pid());
-        let ran = following.end();
-        assert!(ran.out.lines().count() >= 6, "{ran}");
-        for line in ran.out.lines() {
+        for line in following.interrupt().lines() {
             let document = serde_json::from_str(line).expect("a document");
             assert_eq!(
                 faults("log_line", &document),
@@ -220,6 +217,13 @@ fn the_schema_describes_what_every_verb_answers() {
     };
     let base = free_ports(6);
     reader.answer("version", "version", 0);
+    for shell in ["bash", "zsh", "fish"] {
+        let script = reader.answer("completions", &format!("completions {shell}"), 0);
+        assert_eq!(script["shell"], shell);
+    }
+    reader.answer("man", "man server install", 0);
+    reader.answer("man --out", "man --out pages", 0);
+    fs::remove_dir_all(sandbox.path().join("pages")).expect("removed");
     reader.answer("list", "list", 0);
     reader.answer("config show", "config show", 0);
     reader.answer("config show", "config show --primaries 5 --set hz=50", 0);
