@@ -16,7 +16,7 @@ use super::wish::{Forgetting, StartWish};
 use crate::cluster::{NodeId, Role};
 use crate::error::{Error, NodeProblem, Result};
 use crate::event::Event;
-use crate::plan::{Target, View, last_value};
+use crate::plan::{End, Target, View, keeps};
 use crate::store::{Cluster, Manifest};
 
 /// How long a replica may take to win a coordinated election before it is asked again: servers
@@ -262,7 +262,12 @@ impl Restart<'_> {
             }
             None => None,
         };
-        if keeps(&conf, running.as_ref()) {
+        // One that does not answer may have to be killed.
+        let end = match connection {
+            Some(_) => End::Clean,
+            None => End::Unknown,
+        };
+        if keeps(&conf, running.as_ref(), end) {
             return Ok(Before::Nothing);
         }
         let name = fleet.names().get(number).cloned().unwrap_or_default();
@@ -382,7 +387,7 @@ impl Restart<'_> {
     /// by its replica, if it had one.
     async fn wait_for_heir(&self, manifest: &Manifest, number: usize) -> Result<()> {
         let conf = user_conf(self.cluster, manifest, number)?;
-        if keeps(&conf, None) || self.wish.yes {
+        if keeps(&conf, None, End::Unknown) || self.wish.yes {
             return Ok(());
         }
         let Some(id) = manifest
@@ -424,25 +429,6 @@ fn in_order(answer: &Answer, numbers: &[usize]) -> Vec<usize> {
     let (replicas, primaries): (Vec<usize>, Vec<usize>) =
         numbers.iter().copied().partition(is_replica);
     [replicas, primaries].concat()
-}
-
-/// Whether a node keeps its data over a restart: what it writes now is what it will read.
-/// `running`: its `appendonly` and `save` as they are now.
-fn keeps(conf: &str, running: Option<&(String, String)>) -> bool {
-    let value = |name: &str| last_value(conf, name).unwrap_or_default();
-    let is_on = |value: &str| value.trim_matches(['"', '\'']).eq_ignore_ascii_case("yes");
-    let saves = |value: &str| !value.trim_matches(['"', '\'']).is_empty();
-    let reads_appended = is_on(&value("appendonly"));
-    let (appends, snapshots) = match running {
-        Some((appendonly, save)) => (is_on(appendonly), saves(save)),
-        None => (reads_appended, saves(&value("save"))),
-    };
-    if reads_appended {
-        appends
-    } else {
-        // A snapshot is written at the end only if one is written at all.
-        snapshots && !appends
-    }
 }
 
 /// The nodes that say they are replicas of `id`, with how far they are if they are in sync.
@@ -497,31 +483,5 @@ fn is_heir(
         Err("says that cluster_state is fail")
     } else {
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn data_is_kept_only_if_what_is_written_is_what_is_read() {
-        let now = |appendonly: &str, save: &str| Some((appendonly.to_owned(), save.to_owned()));
-        for (conf, running, wanted) in [
-            ("appendonly yes\nsave \"\"\n", now("yes", ""), true),
-            ("appendonly yes\n", None, true),
-            ("appendonly no\nsave \"\"\n", None, false),
-            ("appendonly no\nsave \"\"\n", now("no", ""), false),
-            ("appendonly no\nsave 3600 1\n", now("no", "3600 1"), true),
-            ("appendonly no\nsave 3600 1\n", None, true),
-            // Changed by CONFIG SET: what is on disk is old, or not looked at.
-            ("appendonly yes\n", now("no", ""), false),
-            ("appendonly yes\n", now("no", "3600 1"), false),
-            ("appendonly no\nsave \"\"\n", now("yes", ""), false),
-            ("appendonly no\nsave 3600 1\n", now("no", ""), false),
-            ("", None, false),
-        ] {
-            assert_eq!(keeps(conf, running.as_ref()), wanted, "{conf} {running:?}");
-        }
     }
 }

@@ -20,8 +20,8 @@ use super::stop::{GRACE, stop_locked};
 use super::wish::{Forgetting, StartWish};
 use crate::cluster::{Role, SLOT_COUNT, parse_nodes, with_shard_ids};
 use crate::error::{Error, NodeProblem, Result};
-use crate::plan::View;
-use crate::server::{Binary, Version, conflicts, forming_values, is_redis_conf, persists};
+use crate::plan::{End, View, keeps};
+use crate::server::{Binary, Version, conflicts, forming_values, is_redis_conf};
 use crate::store::{Cluster, Journal, Manifest, NodeEntry, ServerInfo, Work};
 
 /// Starts the nodes of a new cluster, or those of an existing one that do not run.
@@ -651,7 +651,7 @@ async fn refuse_to_wipe(
     let mut forgetful = Vec::new();
     for &number in dead {
         // By the node's own redis.conf: CONFIG REWRITE may have changed it.
-        if !persists(&user_conf(cluster, manifest, number)?) {
+        if !keeps(&user_conf(cluster, manifest, number)?, None, End::Clean) {
             forgetful.push(number);
         }
     }
