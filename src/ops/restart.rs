@@ -1,5 +1,4 @@
-//! `restart`: nodes end and start again, one after the other, and neither data nor service is lost
-//! on the way.
+//! `restart`: nodes end and start again, one after the other, and no data is lost on the way.
 //!
 //! What would come back without its data hands its slots to a replica first. Killed at any moment,
 //! it leaves a cluster with at most one node too few, which `up`, `start` or `restart` starts.
@@ -11,7 +10,7 @@ use super::commands::user_conf;
 use super::context::Context;
 use super::fleet::{Fleet, Life};
 use super::start::{interrupted_forming, start_existing, usable_manifest};
-use super::stop::{GRACE, end_all};
+use super::stop::{GRACE, StopResult, end_all};
 use super::wish::{Forgetting, StartWish};
 use crate::cluster::{NodeId, Role};
 use crate::error::{Error, NodeProblem, Result};
@@ -65,6 +64,8 @@ pub async fn restart(context: &Context, wish: &RestartWish) -> Result<Restarted>
         wish,
         cluster: &cluster,
         done: Vec::new(),
+        chosen: Vec::new(),
+        clean: Vec::new(),
     };
     let targets = wish.targets.as_slice();
     // Who is meant is decided before anything is touched.
@@ -73,15 +74,22 @@ pub async fn restart(context: &Context, wish: &RestartWish) -> Result<Restarted>
         [] => (0..manifest.nodes.len()).collect(),
         targets => seen.find(targets)?,
     };
+    work.chosen.clone_from(&chosen);
     if interrupted_forming(&cluster, &manifest)?.is_some() {
-        let answer = work.start(Forgetting::Refused).await?;
-        return Ok(work.restarted(answer, chosen));
+        let answer = work.start(false).await?;
+        // Empty ones are all made anew; of others only those start that did not run.
+        let started = seen.nodes.iter().zip(&answer.nodes);
+        let started = started
+            .enumerate()
+            .filter(|(_, (old, new))| old.pid != new.pid);
+        let started = started.map(|(number, _)| number).collect();
+        return Ok(work.restarted(answer, started));
     }
     let mut fleet = Fleet::open(context, &cluster, &manifest)?;
     fleet.refuse_elsewhere()?;
     let dead = fleet.numbers(|node| !node.runs());
     if dead.len() == fleet.nodes.len() {
-        let answer = work.start(Forgetting::Refused).await?;
+        let answer = work.start(false).await?;
         return Ok(work.restarted(answer, dead));
     }
     fleet.limit = fleet.limit.min(HANGS);
@@ -106,7 +114,7 @@ pub async fn restart(context: &Context, wish: &RestartWish) -> Result<Restarted>
         work.end(&manifest, number).await?;
         work.wait_for_heir(&manifest, number).await?;
     }
-    let mut answer = work.start(work.forgetting()).await?;
+    let mut answer = work.start(wish.yes).await?;
     if !dead.is_empty() {
         work.check(&manifest, &answering).await?;
     }
@@ -119,9 +127,11 @@ pub async fn restart(context: &Context, wish: &RestartWish) -> Result<Restarted>
     } else {
         // Nobody asks anything of them yet.
         for &number in &answering {
-            work.end(&manifest, number).await?;
+            if work.end(&manifest, number).await? == StopResult::Stopped {
+                work.clean.push(number);
+            }
         }
-        answer = work.start(Forgetting::Refused).await?;
+        answer = work.start(false).await?;
     }
     Ok(work.restarted(answer, Vec::new()))
 }
@@ -131,6 +141,10 @@ struct Restart<'a> {
     wish: &'a RestartWish,
     cluster: &'a Cluster,
     done: Vec<String>,
+    /// The numbers of the nodes that are meant.
+    chosen: Vec<usize>,
+    /// Those that ended by themselves, told to, and are not started again yet.
+    clean: Vec<usize>,
 }
 
 /// What must happen before a node may end.
@@ -160,14 +174,6 @@ impl Restart<'_> {
         }
     }
 
-    fn forgetting(&self) -> Forgetting {
-        if self.wish.yes {
-            Forgetting::Allowed
-        } else {
-            Forgetting::Refused
-        }
-    }
-
     /// The context of one step: with a deadline of its own, unless one was given for all.
     fn step(&self) -> Context {
         let mut step = self.context.clone();
@@ -177,11 +183,16 @@ impl Restart<'_> {
         step
     }
 
-    /// Starts what does not run, and waits until the cluster is ready.
-    async fn start(&self, forgetting: Forgetting) -> Result<Answer> {
+    /// Starts what does not run, and waits until the cluster is ready. With `may_forget` the chosen
+    /// nodes may come back empty, and no others.
+    async fn start(&mut self, may_forget: bool) -> Result<Answer> {
         let manifest = self.manifest()?;
+        let allowed = if may_forget { &*self.chosen } else { &[] };
         let wish = StartWish {
-            forgetting,
+            forgetting: Forgetting {
+                allowed: allowed.to_vec(),
+                clean: std::mem::take(&mut self.clean),
+            },
             ..StartWish::default()
         };
         start_existing(&self.step(), self.cluster, manifest, &wish).await
@@ -318,8 +329,13 @@ impl Restart<'_> {
             Before::Loss(_) | Before::Apart(_) => {}
         }
         drop(fleet);
-        self.end(&manifest, number).await?;
-        self.start(self.forgetting()).await
+        if self.end(&manifest, number).await? == StopResult::Stopped {
+            self.clean.push(number);
+        } else {
+            // Killed, it has written no last snapshot.
+            self.wait_for_heir(&manifest, number).await?;
+        }
+        self.start(self.wish.yes).await
     }
 
     /// Makes node `heir` the primary in the place of `number`, and waits until every node sees it.
@@ -364,8 +380,8 @@ impl Restart<'_> {
         }
     }
 
-    /// Ends node `number`, as `stop` does.
-    async fn end(&mut self, manifest: &Manifest, number: usize) -> Result<()> {
+    /// Ends node `number`, as `stop` does; says whether it had to be killed.
+    async fn end(&mut self, manifest: &Manifest, number: usize) -> Result<StopResult> {
         let mut fleet = Fleet::observe(self.cluster, manifest)?;
         fleet.refuse_elsewhere()?;
         for (other, node) in fleet.nodes.iter_mut().enumerate() {
@@ -378,13 +394,13 @@ impl Restart<'_> {
         let step = self.step();
         let patience = step.patience(format!("{name} to end"));
         let grace = self.wish.grace.unwrap_or(GRACE);
-        end_all(fleet, &[], grace, &patience, &self.context.events).await?;
+        let results = end_all(fleet, &[], grace, &patience, &self.context.events).await?;
         self.done.push(name);
-        Ok(())
+        Ok(results.get(number).copied().unwrap_or(StopResult::WasDead))
     }
 
-    /// Waits until a node that was killed because it hung, and persists nothing, has been succeeded
-    /// by its replica, if it had one.
+    /// Waits until a node that was killed, or may have been, and does not append what it is told to a
+    /// file, has been succeeded by its replica, if it had one.
     async fn wait_for_heir(&self, manifest: &Manifest, number: usize) -> Result<()> {
         let conf = user_conf(self.cluster, manifest, number)?;
         if keeps(&conf, None, End::Unknown) || self.wish.yes {
