@@ -147,7 +147,7 @@ pub enum Verb {
     /// End every node, and wait until all are gone
     #[command(after_help = help::STOP)]
     Stop(StopArgs),
-    /// Restart nodes one after the other, keeping data and service
+    /// Restart nodes one after the other, keeping their data
     Restart(RestartArgs),
     /// Delete the data of a stopped cluster
     #[command(after_help = help::CLEAN)]

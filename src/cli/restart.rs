@@ -14,9 +14,11 @@ Examples:
   rcluster restart 30002 --grace 1s
 
 After each node it waits until the cluster is ready again. Nodes that do not run, or hang, come
-first; a cluster that does not run at all is started. A primary that persists nothing hands its
-slots to a replica in sync before it ends; where there is none, --yes is needed. Without --timeout
-each node has 60s; with it, all together have as long as it says.";
+first; a cluster that does not run at all is started. A primary that persists is simply ended: its
+slots wait until it is back. One that persists nothing hands them to a replica in sync before it
+ends; where there is none, --yes is needed. One that writes only snapshots, and had to be killed, is
+started when a replica has taken its place. Without --timeout each node has 60s; with it, all
+together have as long as it says.";
 
 /// Arguments of `restart`.
 #[derive(Args, Clone, Debug)]
@@ -28,7 +30,7 @@ pub struct RestartArgs {
     /// How long a node may take to end before it is killed [default: 15s]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub grace: Option<Duration>,
-    /// Restart primaries too that will lose what they hold
+    /// Restart nodes too that will lose what they hold; other nodes than those named lose nothing
     #[arg(short, long)]
     pub yes: bool,
 }

@@ -26,7 +26,7 @@ use crate::cluster::{
     parse_slots,
 };
 use crate::plan::watch::{Load, Seen};
-use crate::plan::{Replication, View};
+use crate::plan::{Replication, View, Writes};
 
 /// What a node holds, as far as it decides whether the node is empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -367,12 +367,14 @@ impl Connection {
         self.one(words("CLUSTER FAILOVER")).await.map(drop)
     }
 
-    /// What the node writes to disk as it runs now, whatever its `redis.conf` says: its
-    /// `appendonly`, and its `save`.
-    pub async fn persistence(&self) -> Result<(String, String), Fault> {
-        let appendonly = self.config_get("appendonly").await?.unwrap_or_default();
-        let save = self.config_get("save").await?.unwrap_or_default();
-        Ok((appendonly, save))
+    /// What the node writes to disk as it runs now, whatever its `redis.conf` says.
+    pub async fn persistence(&self) -> Result<Writes, Fault> {
+        let value = async |name: &str| self.config_get(name).await.map(Option::unwrap_or_default);
+        Ok(Writes {
+            appendonly: value("appendonly").await?,
+            save: value("save").await?,
+            at_sigterm: value("shutdown-on-sigterm").await?,
+        })
     }
 
     /// The value of a directive now, by `CONFIG GET`; `None` if the server does not know it.

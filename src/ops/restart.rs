@@ -1,5 +1,4 @@
-//! `restart`: nodes end and start again, one after the other, and neither data nor service is lost
-//! on the way.
+//! `restart`: nodes end and start again, one after the other, and no data is lost on the way.
 //!
 //! What would come back without its data hands its slots to a replica first. Killed at any moment,
 //! it leaves a cluster with at most one node too few, which `up`, `start` or `restart` starts.
@@ -11,12 +10,12 @@ use super::commands::user_conf;
 use super::context::Context;
 use super::fleet::{Fleet, Life};
 use super::start::{interrupted_forming, start_existing, usable_manifest};
-use super::stop::{GRACE, end_all};
+use super::stop::{GRACE, StopResult, end_all};
 use super::wish::{Forgetting, StartWish};
 use crate::cluster::{NodeId, Role};
 use crate::error::{Error, NodeProblem, Result};
 use crate::event::Event;
-use crate::plan::{Target, View, last_value};
+use crate::plan::{End, Target, View, keeps};
 use crate::store::{Cluster, Manifest};
 
 /// How long a replica may take to win a coordinated election before it is asked again: servers
@@ -65,6 +64,8 @@ pub async fn restart(context: &Context, wish: &RestartWish) -> Result<Restarted>
         wish,
         cluster: &cluster,
         done: Vec::new(),
+        chosen: Vec::new(),
+        clean: Vec::new(),
     };
     let targets = wish.targets.as_slice();
     // Who is meant is decided before anything is touched.
@@ -73,15 +74,22 @@ pub async fn restart(context: &Context, wish: &RestartWish) -> Result<Restarted>
         [] => (0..manifest.nodes.len()).collect(),
         targets => seen.find(targets)?,
     };
+    work.chosen.clone_from(&chosen);
     if interrupted_forming(&cluster, &manifest)?.is_some() {
-        let answer = work.start(Forgetting::Refused).await?;
-        return Ok(work.restarted(answer, chosen));
+        let answer = work.start(false).await?;
+        // Empty ones are all made anew; of others only those start that did not run.
+        let started = seen.nodes.iter().zip(&answer.nodes);
+        let started = started
+            .enumerate()
+            .filter(|(_, (old, new))| old.pid != new.pid);
+        let started = started.map(|(number, _)| number).collect();
+        return Ok(work.restarted(answer, started));
     }
     let mut fleet = Fleet::open(context, &cluster, &manifest)?;
     fleet.refuse_elsewhere()?;
     let dead = fleet.numbers(|node| !node.runs());
     if dead.len() == fleet.nodes.len() {
-        let answer = work.start(Forgetting::Refused).await?;
+        let answer = work.start(false).await?;
         return Ok(work.restarted(answer, dead));
     }
     fleet.limit = fleet.limit.min(HANGS);
@@ -106,7 +114,7 @@ pub async fn restart(context: &Context, wish: &RestartWish) -> Result<Restarted>
         work.end(&manifest, number).await?;
         work.wait_for_heir(&manifest, number).await?;
     }
-    let mut answer = work.start(work.forgetting()).await?;
+    let mut answer = work.start(wish.yes).await?;
     if !dead.is_empty() {
         work.check(&manifest, &answering).await?;
     }
@@ -119,9 +127,11 @@ pub async fn restart(context: &Context, wish: &RestartWish) -> Result<Restarted>
     } else {
         // Nobody asks anything of them yet.
         for &number in &answering {
-            work.end(&manifest, number).await?;
+            if work.end(&manifest, number).await? == StopResult::Stopped {
+                work.clean.push(number);
+            }
         }
-        answer = work.start(Forgetting::Refused).await?;
+        answer = work.start(false).await?;
     }
     Ok(work.restarted(answer, Vec::new()))
 }
@@ -131,6 +141,10 @@ struct Restart<'a> {
     wish: &'a RestartWish,
     cluster: &'a Cluster,
     done: Vec<String>,
+    /// The numbers of the nodes that are meant.
+    chosen: Vec<usize>,
+    /// Those that ended by themselves, told to, and are not started again yet.
+    clean: Vec<usize>,
 }
 
 /// What must happen before a node may end.
@@ -160,14 +174,6 @@ impl Restart<'_> {
         }
     }
 
-    fn forgetting(&self) -> Forgetting {
-        if self.wish.yes {
-            Forgetting::Allowed
-        } else {
-            Forgetting::Refused
-        }
-    }
-
     /// The context of one step: with a deadline of its own, unless one was given for all.
     fn step(&self) -> Context {
         let mut step = self.context.clone();
@@ -177,11 +183,16 @@ impl Restart<'_> {
         step
     }
 
-    /// Starts what does not run, and waits until the cluster is ready.
-    async fn start(&self, forgetting: Forgetting) -> Result<Answer> {
+    /// Starts what does not run, and waits until the cluster is ready. With `may_forget` the chosen
+    /// nodes may come back empty, and no others.
+    async fn start(&mut self, may_forget: bool) -> Result<Answer> {
         let manifest = self.manifest()?;
+        let allowed = if may_forget { &*self.chosen } else { &[] };
         let wish = StartWish {
-            forgetting,
+            forgetting: Forgetting {
+                allowed: allowed.to_vec(),
+                clean: std::mem::take(&mut self.clean),
+            },
             ..StartWish::default()
         };
         start_existing(&self.step(), self.cluster, manifest, &wish).await
@@ -262,7 +273,12 @@ impl Restart<'_> {
             }
             None => None,
         };
-        if keeps(&conf, running.as_ref()) {
+        // One that does not answer may have to be killed.
+        let end = match connection {
+            Some(_) => End::Clean,
+            None => End::Unknown,
+        };
+        if keeps(&conf, running.as_ref(), end) {
             return Ok(Before::Nothing);
         }
         let name = fleet.names().get(number).cloned().unwrap_or_default();
@@ -313,8 +329,13 @@ impl Restart<'_> {
             Before::Loss(_) | Before::Apart(_) => {}
         }
         drop(fleet);
-        self.end(&manifest, number).await?;
-        self.start(self.forgetting()).await
+        if self.end(&manifest, number).await? == StopResult::Stopped {
+            self.clean.push(number);
+        } else {
+            // Killed, it has written no last snapshot.
+            self.wait_for_heir(&manifest, number).await?;
+        }
+        self.start(self.wish.yes).await
     }
 
     /// Makes node `heir` the primary in the place of `number`, and waits until every node sees it.
@@ -359,8 +380,8 @@ impl Restart<'_> {
         }
     }
 
-    /// Ends node `number`, as `stop` does.
-    async fn end(&mut self, manifest: &Manifest, number: usize) -> Result<()> {
+    /// Ends node `number`, as `stop` does; says whether it had to be killed.
+    async fn end(&mut self, manifest: &Manifest, number: usize) -> Result<StopResult> {
         let mut fleet = Fleet::observe(self.cluster, manifest)?;
         fleet.refuse_elsewhere()?;
         for (other, node) in fleet.nodes.iter_mut().enumerate() {
@@ -373,16 +394,16 @@ impl Restart<'_> {
         let step = self.step();
         let patience = step.patience(format!("{name} to end"));
         let grace = self.wish.grace.unwrap_or(GRACE);
-        end_all(fleet, &[], grace, &patience, &self.context.events).await?;
+        let results = end_all(fleet, &[], grace, &patience, &self.context.events).await?;
         self.done.push(name);
-        Ok(())
+        Ok(results.get(number).copied().unwrap_or(StopResult::WasDead))
     }
 
-    /// Waits until a node that was killed because it hung, and persists nothing, has been succeeded
-    /// by its replica, if it had one.
+    /// Waits until a node that was killed, or may have been, and does not append what it is told to a
+    /// file, has been succeeded by its replica, if it had one.
     async fn wait_for_heir(&self, manifest: &Manifest, number: usize) -> Result<()> {
         let conf = user_conf(self.cluster, manifest, number)?;
-        if keeps(&conf, None) || self.wish.yes {
+        if keeps(&conf, None, End::Unknown) || self.wish.yes {
             return Ok(());
         }
         let Some(id) = manifest
@@ -424,25 +445,6 @@ fn in_order(answer: &Answer, numbers: &[usize]) -> Vec<usize> {
     let (replicas, primaries): (Vec<usize>, Vec<usize>) =
         numbers.iter().copied().partition(is_replica);
     [replicas, primaries].concat()
-}
-
-/// Whether a node keeps its data over a restart: what it writes now is what it will read.
-/// `running`: its `appendonly` and `save` as they are now.
-fn keeps(conf: &str, running: Option<&(String, String)>) -> bool {
-    let value = |name: &str| last_value(conf, name).unwrap_or_default();
-    let is_on = |value: &str| value.trim_matches(['"', '\'']).eq_ignore_ascii_case("yes");
-    let saves = |value: &str| !value.trim_matches(['"', '\'']).is_empty();
-    let reads_appended = is_on(&value("appendonly"));
-    let (appends, snapshots) = match running {
-        Some((appendonly, save)) => (is_on(appendonly), saves(save)),
-        None => (reads_appended, saves(&value("save"))),
-    };
-    if reads_appended {
-        appends
-    } else {
-        // A snapshot is written at the end only if one is written at all.
-        snapshots && !appends
-    }
 }
 
 /// The nodes that say they are replicas of `id`, with how far they are if they are in sync.
@@ -497,31 +499,5 @@ fn is_heir(
         Err("says that cluster_state is fail")
     } else {
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn data_is_kept_only_if_what_is_written_is_what_is_read() {
-        let now = |appendonly: &str, save: &str| Some((appendonly.to_owned(), save.to_owned()));
-        for (conf, running, wanted) in [
-            ("appendonly yes\nsave \"\"\n", now("yes", ""), true),
-            ("appendonly yes\n", None, true),
-            ("appendonly no\nsave \"\"\n", None, false),
-            ("appendonly no\nsave \"\"\n", now("no", ""), false),
-            ("appendonly no\nsave 3600 1\n", now("no", "3600 1"), true),
-            ("appendonly no\nsave 3600 1\n", None, true),
-            // Changed by CONFIG SET: what is on disk is old, or not looked at.
-            ("appendonly yes\n", now("no", ""), false),
-            ("appendonly yes\n", now("no", "3600 1"), false),
-            ("appendonly no\nsave \"\"\n", now("yes", ""), false),
-            ("appendonly no\nsave 3600 1\n", now("no", ""), false),
-            ("", None, false),
-        ] {
-            assert_eq!(keeps(conf, running.as_ref()), wanted, "{conf} {running:?}");
-        }
     }
 }

@@ -20,8 +20,8 @@ use super::stop::{GRACE, stop_locked};
 use super::wish::{Forgetting, StartWish};
 use crate::cluster::{Role, SLOT_COUNT, parse_nodes, with_shard_ids};
 use crate::error::{Error, NodeProblem, Result};
-use crate::plan::View;
-use crate::server::{Binary, Version, conflicts, forming_values, is_redis_conf, persists};
+use crate::plan::{End, View, keeps};
+use crate::server::{Binary, Version, conflicts, forming_values, is_redis_conf};
 use crate::store::{Cluster, Journal, Manifest, NodeEntry, ServerInfo, Work};
 
 /// Starts the nodes of a new cluster, or those of an existing one that do not run.
@@ -243,9 +243,7 @@ pub(super) async fn bring_up(
             }
         }
         let order = prepare(context, cluster, manifest, &dead, &programs)?;
-        if wish.forgetting == Forgetting::Refused {
-            refuse_to_wipe(cluster, manifest, &mut fleet, &dead).await?;
-        }
+        refuse_to_wipe(cluster, manifest, &mut fleet, &dead, &wish.forgetting).await?;
         let mut values = Vec::new();
         if manifest.formed || journal.is_forming() {
             let (count, timeout) = (fleet.nodes.len(), manifest.spec.node_timeout_ms);
@@ -637,22 +635,35 @@ fn identity(
     }
 }
 
-/// Refuses to start a primary that has forgotten its data while replicas of it still have theirs:
-/// they would copy the emptiness.
+/// Refuses to start a primary that has forgotten its data, or may have, while replicas of it still
+/// have theirs: they would copy what it has. How a node ended that we did not end is unknown: its last
+/// snapshot may be old.
 async fn refuse_to_wipe(
     cluster: &Cluster,
     manifest: &Manifest,
     fleet: &mut Fleet,
     dead: &[usize],
+    forgetting: &Forgetting,
 ) -> Result<()> {
     if dead.len() == fleet.nodes.len() {
         return Ok(());
     }
     let mut forgetful = Vec::new();
+    let mut write_snapshots = true;
     for &number in dead {
+        if forgetting.allowed.contains(&number) {
+            continue;
+        }
+        let end = if forgetting.clean.contains(&number) {
+            End::Clean
+        } else {
+            End::Unknown
+        };
         // By the node's own redis.conf: CONFIG REWRITE may have changed it.
-        if !persists(&user_conf(cluster, manifest, number)?) {
+        let conf = user_conf(cluster, manifest, number)?;
+        if !keeps(&conf, None, end) {
             forgetful.push(number);
+            write_snapshots &= keeps(&conf, None, End::Clean);
         }
     }
     if forgetful.is_empty() {
@@ -687,13 +698,18 @@ async fn refuse_to_wipe(
     if problems.is_empty() {
         return Ok(());
     }
+    let why = if write_snapshots {
+        "persists snapshots only: started now, a primary would come back without what it did not write, and its replica would copy that"
+    } else {
+        "persists nothing: started now, a primary would come back empty, and its replica would copy that"
+    };
     Err(Error::Unsafe {
         message: format!(
-            "cluster \"{}\" persists nothing: started now, a primary would come back empty, and its replica would copy that ({})",
+            "cluster \"{}\" {why} ({})",
             cluster.name(),
             problems.join("; ")
         ),
-        hint: "wait until the replica has been promoted (`{rcluster} status`), then run this again"
+        hint: "wait until the replica has been promoted (`{rcluster} status`), then run this again; or name the nodes whose data may be lost: `{rcluster} restart NODE --yes`"
             .into(),
     })
 }

@@ -16,14 +16,14 @@ use crate::store::Manifest;
 /// The port that node 1 gets if nobody says otherwise: create-cluster's.
 pub const DEFAULT_PORT: u16 = 30001;
 
-/// Whether a primary that persists nothing may be started while replicas have what it forgot.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Forgetting {
-    /// They would copy its emptiness: no.
-    #[default]
-    Refused,
-    /// It was confirmed that what they have may be lost.
-    Allowed,
+/// Which dead nodes may be started while replicas may have what they forgot, by their numbers: the
+/// others may not, since their replicas would copy that.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forgetting {
+    /// It was confirmed that what their replicas have may be lost.
+    pub allowed: Vec<usize>,
+    /// They ended by themselves when we told them to, and wrote what they write then.
+    pub clean: Vec<usize>,
 }
 
 /// What options say about the shape; `None`, or nothing, where they say nothing.
@@ -78,7 +78,7 @@ pub struct StartWish {
     /// `--yes`: older servers, and those of the other kind, may be given the data; an unprotected
     /// cluster may be opened to the network.
     pub yes: bool,
-    /// Whether replicas may forget what their primary forgot.
+    /// Whose replicas may forget what their primary forgot.
     pub forgetting: Forgetting,
     /// `--retain`: what a failed first start made is kept.
     pub retain: bool,

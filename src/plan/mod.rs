@@ -8,6 +8,7 @@ mod finding;
 mod formation;
 mod layout;
 mod limits;
+mod persistence;
 mod ready;
 mod security;
 mod seed;
@@ -22,6 +23,7 @@ pub use finding::{Finding, Verdict};
 pub use formation::{Step, by_commands, finish};
 pub use layout::{Layout, Shard};
 pub use limits::{Cap, Disk, Limiter, Machine, Needs, OpenFiles, judge as judge_limits, size};
+pub use persistence::{End, Writes, keeps};
 pub use ready::{Expected, Replication, View, missing, missing_to_serve};
 pub use security::{
     Certificates, ClientCertificates, Secrets, Security, Tls, check_password, lets_anybody_in,

@@ -71,13 +71,6 @@ pub fn is_redis_conf(conf: &[u8], addr: NodeAddr) -> bool {
     (is("port", &port) || is("tls-port", &port)) && is("cluster-enabled", "yes")
 }
 
-/// Whether a node with the text `conf` of a `redis.conf` keeps its data over a restart.
-pub fn persists(conf: &str) -> bool {
-    let value = |name| last_value(conf, name).unwrap_or_default();
-    value("appendonly").eq_ignore_ascii_case("yes")
-        || !value("save").trim_matches(['"', '\'']).is_empty()
-}
-
 /// One node, as its `redis.conf` is written for it.
 #[derive(Clone, Copy, Debug)]
 pub struct NodeConf<'a> {

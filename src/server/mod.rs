@@ -20,9 +20,7 @@ pub use binary::{Binary, Capabilities, Kind, Probed, SERVER_NAMES, Version};
 pub use build::{Source, built_programs, jobs, version_of_source};
 pub use certificates::certificates;
 pub use client_program::{ClientProgram, become_client, client_program};
-pub use config::{
-    ACL_FILE, FORMING, NodeConf, SOCKET, forming_values, is_redis_conf, persists, user_value,
-};
+pub use config::{ACL_FILE, FORMING, NodeConf, SOCKET, forming_values, is_redis_conf, user_value};
 pub use digest::{copy_hashed, sha256, sha256_of_tree};
 pub use fetch::{Fetcher, Places, is_mismatch, requirement};
 pub use lifeline::Lifeline;

@@ -189,10 +189,21 @@ fn nodes_that_fail_are_started_again() {
 
 #[test]
 fn a_primary_without_persistence_waits_for_its_replica_to_take_over() {
+    waits_for_its_replica_to_take_over(&Sandbox::new(), "--ephemeral", "persists nothing");
+}
+
+#[test]
+fn a_crashed_primary_that_writes_only_snapshots_waits_too() {
     let sandbox = Sandbox::new();
+    let conf = sandbox.file("snapshots.conf", "appendonly no\nsave 3600 1\n");
+    let line = format!("--conf {conf}");
+    waits_for_its_replica_to_take_over(&sandbox, &line, "persists snapshots only");
+}
+
+fn waits_for_its_replica_to_take_over(sandbox: &Sandbox, line: &str, why: &str) {
     let foreground = Foreground::start(
-        &sandbox,
-        "--port auto --ephemeral --restart on-failure --node-timeout 1s",
+        sandbox,
+        &format!("--port auto {line} --restart on-failure --node-timeout 1s"),
     );
     let status = sandbox.status();
     // wat lies in slot 7056, of the second shard.
@@ -200,7 +211,7 @@ fn a_primary_without_persistence_waits_for_its_replica_to_take_over() {
     assert_eq!(redis(port, &["SET", "wat", "precious"]), "OK");
     assert_eq!(redis(port, &["WAIT", "1", "5000"]), ":1");
     kill_and_wait(pid_on(&status, port));
-    foreground.wait_until_it_says("waiting: cluster \"default\" persists nothing");
+    foreground.wait_until_it_says(&format!("waiting: cluster \"default\" {why}"));
     foreground.wait_until_it_says(&format!("127.0.0.1:{port} runs again"));
     let healed = sandbox.wait_for_status("health", |status| status["state"] == "ok");
     assert_eq!(node_on(&healed, port)["role"], "replica", "{healed}");

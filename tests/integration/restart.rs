@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::sandbox::{Sandbox, kill_and_wait, node_on, nodes, pid_on, ports, redis, signal};
+use crate::sandbox::{
+    Sandbox, kill_and_wait, node_on, nodes, pid_on, ports, redis, signal, wait_for,
+};
 
 /// One command and its answer's first line; `None` if nobody answers.
 fn ask(port: u64, words: &[&str]) -> Option<String> {
@@ -356,4 +358,92 @@ fn killed_on_the_way_it_leaves_what_the_next_verb_finishes() {
         assert_eq!(kept.as_deref(), Some("$5\r\nvalue\r\n"), "{delay}");
         sandbox.gone("down --yes");
     }
+}
+
+#[test]
+fn snapshots_are_enough_for_a_clean_end_and_not_for_a_kill() {
+    let sandbox = Sandbox::new();
+    let conf = sandbox.file("snapshots.conf", "appendonly no\nsave 3600 1\n");
+    let before = sandbox.up(&format!("--conf {conf} --node-timeout 3s"));
+    let all = ports(&before);
+    let writer = Writer::new(&all);
+    sandbox.ok("restart");
+    writer.check();
+    let after = sandbox.status();
+    assert_eq!(by_role(&after, "primary"), by_role(&before, "primary"));
+
+    // wat lies in slot 7056, of the second shard.
+    for (value, hangs) in [("one", false), ("two", true)] {
+        let status = sandbox.status();
+        let mut primaries = by_role(&status, "primary").into_iter();
+        let port = primaries
+            .find(|&port| ask(port, &["SET", "wat", value]).as_deref() == Some("+OK\r\n"))
+            .expect("an owner");
+        assert_eq!(redis(port, &["WAIT", "1", "5000"]), ":1");
+        if hangs {
+            signal("STOP", pid_on(&status, port));
+        }
+        // No time to write a snapshot.
+        let document = sandbox
+            .ok(&format!("restart --grace 0ms --json {port}"))
+            .json();
+        assert_ready(&sandbox, &document);
+        assert_eq!(node_on(&document, port)["role"], "replica", "{document}");
+        let kept = ask_cluster(&all, &["GET", "wat"]);
+        assert_eq!(kept, Some(format!("$3\r\n{value}\r\n")), "{hangs}");
+    }
+    sandbox.gone("down --yes");
+}
+
+#[test]
+fn what_may_be_lost_is_what_was_named() {
+    let sandbox = Sandbox::new();
+    let status = sandbox.up("--ephemeral --node-timeout 20s");
+    let primaries = by_role(&status, "primary");
+    // wat lies in slot 7056, of the second shard.
+    let (first, second) = (primaries[0], primaries[1]);
+    assert_eq!(redis(second, &["SET", "wat", "precious"]), "OK");
+    assert_eq!(redis(second, &["WAIT", "1", "5000"]), ":1");
+    let of_second = |node: &&Value| node["role"] == "replica" && node["shard"] == 2;
+    let mut replicas = nodes(&status).iter().filter(of_second);
+    let replica = replicas.next().expect("one")["port"].as_u64();
+    let replica = replica.expect("a port");
+    kill_and_wait(pid_on(&status, second));
+    let old = pid_on(&status, first);
+    let ran = sandbox.fails(&format!("restart {first} --yes"), 9);
+    assert!(ran.err.contains(&second.to_string()), "{ran}");
+    assert_eq!(pid_on(&sandbox.status(), first), old, "it was touched");
+    assert_eq!(redis(replica, &["DBSIZE"]), ":1");
+    // Named, it may.
+    sandbox.ok(&format!("restart {second} --yes"));
+    assert_eq!(redis(second, &["DBSIZE"]), ":0");
+    sandbox.gone("down --yes");
+}
+
+#[test]
+fn after_an_interrupted_create_it_names_what_it_started() {
+    let sandbox = Sandbox::new();
+    let journal = sandbox.cluster().join("journal.json");
+    // It may be done before it is killed.
+    let (before, ran) = wait_for("an interrupted create", || {
+        sandbox.ok("start --port auto");
+        let running = sandbox.spawn("create");
+        wait_for("the forming", || journal.exists().then_some(()));
+        running.kill_after(Duration::ZERO);
+        let before = pids(&sandbox.status());
+        let was_interrupted = journal.exists() && sandbox.status()["state"] != "ok";
+        let ran = sandbox.ok("restart 1 --json");
+        if was_interrupted {
+            return Some((before, ran));
+        }
+        sandbox.gone("down --yes");
+        None
+    });
+    let document = ran.json();
+    assert_ready(&sandbox, &document);
+    let after = pids(&document);
+    let is_new = |port: &u64| before[port] != after[port];
+    let new: Vec<u64> = after.keys().copied().filter(is_new).collect();
+    assert_eq!(restarted(&document), new);
+    sandbox.gone("down --yes");
 }

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::sandbox::{Sandbox, free_ports, nodes, signal, wait_for};
+use crate::sandbox::{
+    Sandbox, free_ports, kill_and_wait, node_on, nodes, pid_on, signal, wait_for,
+};
 use crate::witness::{
     ask, assert_ready, cluster_nodes, config, field, ports, redis_cli, text_at, what_is_missing,
 };
@@ -414,6 +416,34 @@ fn an_ephemeral_cluster_comes_back_formed_and_empty() {
         assert_eq!(config(port, "appendonly"), "no");
         assert_eq!(config(port, "save"), "");
     }
+    sandbox.ok("down --yes");
+}
+
+#[test]
+fn a_crashed_primary_that_writes_only_snapshots_is_succeeded_before_it_starts() {
+    let sandbox = Sandbox::new();
+    let conf = sandbox.file("snapshots.conf", "appendonly no\nsave 3600 1\n");
+    let status = sandbox.up(&format!("--conf {conf} --node-timeout 3s"));
+    // wat lies in slot 7056, of the second shard.
+    let port = ports(&status)[1];
+    text_at("127.0.0.1", port, &["SET", "wat", "precious"]);
+    assert_eq!(ask(port, &["WAIT", "1", "5000"]), 1);
+    kill_and_wait(pid_on(&status, port));
+    for verb in ["up", "start"] {
+        let ran = sandbox.fails(verb, 9);
+        assert!(ran.err.contains("persists snapshots only"), "{ran}");
+    }
+    sandbox.wait_for_status("a successor", |now| now["slots_ok"] == 16384);
+    sandbox.ok("up");
+    let healed = sandbox.status();
+    assert_eq!(node_on(&healed, port)["role"], "replica", "{healed}");
+    let value = redis_cli(&["-c", "-p", &port.to_string(), "GET", "wat"], "");
+    assert!(value.contains("precious"), "{value}");
+    // Stopped, all have written a snapshot.
+    sandbox.ok("stop");
+    sandbox.ok("start");
+    let value = redis_cli(&["-c", "-p", &port.to_string(), "GET", "wat"], "");
+    assert!(value.contains("precious"), "{value}");
     sandbox.ok("down --yes");
 }
 
