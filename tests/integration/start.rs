@@ -426,6 +426,9 @@ fn a_crashed_primary_that_writes_only_snapshots_is_succeeded_before_it_starts() 
     let status = sandbox.up(&format!("--conf {conf} --node-timeout 3s"));
     // wat lies in slot 7056, of the second shard.
     let port = ports(&status)[1];
+    let of_second = |node: &&Value| node["role"] == "replica" && node["shard"] == 2;
+    let replica = nodes(&status).iter().find(of_second).expect("a replica");
+    let replica = replica["port"].as_u64().expect("a port");
     text_at("127.0.0.1", port, &["SET", "wat", "precious"]);
     assert_eq!(ask(port, &["WAIT", "1", "5000"]), 1);
     kill_and_wait(pid_on(&status, port));
@@ -433,7 +436,9 @@ fn a_crashed_primary_that_writes_only_snapshots_is_succeeded_before_it_starts() 
         let ran = sandbox.fails(verb, 9);
         assert!(ran.err.contains("persists snapshots only"), "{ran}");
     }
-    sandbox.wait_for_status("a successor", |now| now["slots_ok"] == 16384);
+    sandbox.wait_for_status("a successor", |now| {
+        node_on(now, replica)["role"] == "primary" && now["slots_ok"] == 16384
+    });
     sandbox.ok("up");
     let healed = sandbox.status();
     assert_eq!(node_on(&healed, port)["role"], "replica", "{healed}");
