@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::sandbox::{
     Sandbox, hang_up_is_heard, kill_and_wait, node_on, nodes, pid_on, ports, process_words, redis,
-    signal, wait_for,
+    set_on_both, signal, wait_for,
 };
 
 /// `up --foreground` in the background, with what it says in two files; killed when dropped.
@@ -208,8 +208,7 @@ fn waits_for_its_replica_to_take_over(sandbox: &Sandbox, line: &str, why: &str) 
     let status = sandbox.status();
     // wat lies in slot 7056, of the second shard.
     let port = ports(&status)[1];
-    assert_eq!(redis(port, &["SET", "wat", "precious"]), "OK");
-    assert_eq!(redis(port, &["WAIT", "1", "5000"]), ":1");
+    set_on_both(port, "wat", "precious");
     kill_and_wait(pid_on(&status, port));
     foreground.wait_until_it_says(&format!("waiting: cluster \"default\" {why}"));
     foreground.wait_until_it_says(&format!("127.0.0.1:{port} runs again"));

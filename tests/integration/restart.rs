@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::sandbox::{
-    Sandbox, kill_and_wait, node_on, nodes, pid_on, ports, redis, signal, wait_for,
+    Sandbox, kill_and_wait, node_on, nodes, pid_on, ports, redis, set_on_both, signal, wait_for,
 };
 
 /// One command and its answer's first line; `None` if nobody answers.
@@ -379,7 +379,7 @@ fn snapshots_are_enough_for_a_clean_end_and_not_for_a_kill() {
         let port = primaries
             .find(|&port| ask(port, &["SET", "wat", value]).as_deref() == Some("+OK\r\n"))
             .expect("an owner");
-        assert_eq!(redis(port, &["WAIT", "1", "5000"]), ":1");
+        set_on_both(port, "wat", value);
         if hangs {
             signal("STOP", pid_on(&status, port));
         }
@@ -402,8 +402,7 @@ fn what_may_be_lost_is_what_was_named() {
     let primaries = by_role(&status, "primary");
     // wat lies in slot 7056, of the second shard.
     let (first, second) = (primaries[0], primaries[1]);
-    assert_eq!(redis(second, &["SET", "wat", "precious"]), "OK");
-    assert_eq!(redis(second, &["WAIT", "1", "5000"]), ":1");
+    set_on_both(second, "wat", "precious");
     let of_second = |node: &&Value| node["role"] == "replica" && node["shard"] == 2;
     let mut replicas = nodes(&status).iter().filter(of_second);
     let replica = replicas.next().expect("one")["port"].as_u64();

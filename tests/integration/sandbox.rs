@@ -560,6 +560,18 @@ pub(crate) fn hang_up_is_heard() -> bool {
     u64::from_str_radix(mask.trim(), 16).expect("hex") & 1 == 0
 }
 
+/// Sets a key, and waits until a replica has it too: `WAIT` speaks of its own connection's writes.
+pub(crate) fn set_on_both(port: u64, key: &str, value: &str) {
+    let address = (Ipv4Addr::LOCALHOST, u16::try_from(port).expect("a port"));
+    let mut stream = TcpStream::connect(address).expect("a server listens");
+    let timeout = Some(Duration::from_secs(10));
+    stream.set_read_timeout(timeout).expect("a timeout");
+    write!(stream, "SET {key} {value}\r\nWAIT 1 5000\r\n").expect("written");
+    let mut reply = [0; 9];
+    stream.read_exact(&mut reply).expect("two answers");
+    assert_eq!(&reply, b"+OK\r\n:1\r\n");
+}
+
 /// Sends a signal with kill(1).
 pub(crate) fn signal(name: &str, pid: impl fmt::Display) {
     let done = Command::new("kill")

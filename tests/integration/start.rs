@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::sandbox::{
-    Sandbox, free_ports, kill_and_wait, node_on, nodes, pid_on, signal, wait_for,
+    Sandbox, free_ports, kill_and_wait, node_on, nodes, pid_on, set_on_both, signal, wait_for,
 };
 use crate::witness::{
     ask, assert_ready, cluster_nodes, config, field, ports, redis_cli, text_at, what_is_missing,
@@ -426,14 +426,18 @@ fn a_crashed_primary_that_writes_only_snapshots_is_succeeded_before_it_starts() 
     let status = sandbox.up(&format!("--conf {conf} --node-timeout 3s"));
     // wat lies in slot 7056, of the second shard.
     let port = ports(&status)[1];
-    text_at("127.0.0.1", port, &["SET", "wat", "precious"]);
-    assert_eq!(ask(port, &["WAIT", "1", "5000"]), 1);
+    let of_second = |node: &&Value| node["role"] == "replica" && node["shard"] == 2;
+    let replica = nodes(&status).iter().find(of_second).expect("a replica");
+    let replica = replica["port"].as_u64().expect("a port");
+    set_on_both(port, "wat", "precious");
     kill_and_wait(pid_on(&status, port));
     for verb in ["up", "start"] {
         let ran = sandbox.fails(verb, 9);
         assert!(ran.err.contains("persists snapshots only"), "{ran}");
     }
-    sandbox.wait_for_status("a successor", |now| now["slots_ok"] == 16384);
+    sandbox.wait_for_status("a successor", |now| {
+        node_on(now, replica)["role"] == "primary" && now["slots_ok"] == 16384
+    });
     sandbox.ok("up");
     let healed = sandbox.status();
     assert_eq!(node_on(&healed, port)["role"], "replica", "{healed}");
