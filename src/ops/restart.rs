@@ -125,13 +125,7 @@ pub async fn restart(context: &Context, wish: &RestartWish) -> Result<Restarted>
             answer = work.one(number).await?;
         }
     } else {
-        // Nobody asks anything of them yet.
-        for &number in &answering {
-            if work.end(&manifest, number).await? == StopResult::Stopped {
-                work.clean.push(number);
-            }
-        }
-        answer = work.start(false).await?;
+        answer = work.all_at_once(&manifest, &answering).await?;
     }
     Ok(work.restarted(answer, Vec::new()))
 }
@@ -311,6 +305,16 @@ impl Restart<'_> {
                 "{name} holds keys or functions, and has no replica"
             ))
         })
+    }
+
+    /// Restarts nodes that are no cluster: nobody asks anything of them yet.
+    async fn all_at_once(&mut self, manifest: &Manifest, numbers: &[usize]) -> Result<Answer> {
+        for &number in numbers {
+            if self.end(manifest, number).await? == StopResult::Stopped {
+                self.clean.push(number);
+            }
+        }
+        self.start(false).await
     }
 
     /// Restarts a node of a ready cluster.

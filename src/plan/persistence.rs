@@ -63,16 +63,17 @@ fn ends_without_saving(at_sigterm: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn now(appendonly: &str, save: &str) -> Option<Writes> {
-        Some(Writes {
+    fn writes(appendonly: &str, save: &str) -> Writes {
+        Writes {
             appendonly: appendonly.to_owned(),
             save: save.to_owned(),
             at_sigterm: "default".to_owned(),
-        })
+        }
     }
 
     #[test]
     fn what_is_appended_is_kept_however_a_node_ends() {
+        let now = |appendonly, save| Some(writes(appendonly, save));
         for (conf, now, wanted) in [
             ("appendonly yes\nsave \"\"\n", now("yes", ""), true),
             ("appendonly yes\n", None, true),
@@ -96,6 +97,7 @@ mod tests {
 
     #[test]
     fn snapshots_keep_what_a_node_held_only_if_it_ended_cleanly() {
+        let now = |appendonly, save| Some(writes(appendonly, save));
         for (conf, now, wanted) in [
             ("appendonly no\nsave 3600 1\n", now("no", "3600 1"), true),
             ("appendonly no\nsave 3600 1\n", None, true),
