@@ -208,6 +208,18 @@ impl Reader<'_> {
     }
 }
 
+/// What is answered wherever one is.
+fn without_a_cluster(reader: &mut Reader) {
+    reader.answer("version", "version", 0);
+    for shell in ["bash", "zsh", "fish"] {
+        let script = reader.answer("completions", &format!("completions {shell}"), 0);
+        assert_eq!(script["shell"], shell);
+    }
+    reader.answer("man", "man server install", 0);
+    reader.answer("man --out", "man --out pages", 0);
+    fs::remove_dir_all(reader.sandbox.path().join("pages")).expect("removed");
+}
+
 #[test]
 fn the_schema_describes_what_every_verb_answers() {
     let sandbox = Sandbox::new();
@@ -216,14 +228,7 @@ fn the_schema_describes_what_every_verb_answers() {
         seen: BTreeSet::new(),
     };
     let base = free_ports(6);
-    reader.answer("version", "version", 0);
-    for shell in ["bash", "zsh", "fish"] {
-        let script = reader.answer("completions", &format!("completions {shell}"), 0);
-        assert_eq!(script["shell"], shell);
-    }
-    reader.answer("man", "man server install", 0);
-    reader.answer("man --out", "man --out pages", 0);
-    fs::remove_dir_all(sandbox.path().join("pages")).expect("removed");
+    without_a_cluster(&mut reader);
     reader.answer("list", "list", 0);
     reader.answer("config show", "config show", 0);
     reader.answer("config show", "config show --primaries 5 --set hz=50", 0);
