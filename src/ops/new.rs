@@ -23,7 +23,7 @@ use super::wish::{StartWish, ports_error};
 use crate::cluster::{NodeAddr, NodeId};
 use crate::error::{Error, Result};
 use crate::plan::{ClusterSpec, Layout, PortChoice, Secrets, Seed, SeedNode, Technique};
-use crate::server::{self, ACL_FILE, Capabilities, NodeConf, Ports, PortsWish, SOCKET};
+use crate::server::{self, ACL_FILE, Capabilities, NodeConf, Ports, PortsError, PortsWish, SOCKET};
 use crate::store::{Cluster, Journal, Lock, Manifest, NodeEntry, PortLock, ServerInfo, Work};
 use crate::sys;
 use crate::sys::dir::Dir;
@@ -205,7 +205,7 @@ fn choose_ports(
     };
     let [client, bus] = wish.ports();
     let both = spec.security.tls.as_ref().is_some_and(|tls| tls.plain_too);
-    let wish = PortsWish {
+    let mut wish = PortsWish {
         hosts: spec.binds().collect(),
         nodes: spec.node_count(),
         client,
@@ -216,7 +216,18 @@ fn choose_ports(
         taken: ports_of_others(context)?,
         random: sys::random_number().map_err(io("get a random number"))?,
     };
-    server::reserve(&wish).map_err(ports_error)
+    let mut tries_left = PORT_TRIES;
+    loop {
+        match server::reserve(&wish) {
+            // Free a moment ago: somebody else, with a home of their own, has them, or tests them
+            // just now.
+            Err(PortsError::InUse(_)) if client == PortChoice::Auto && tries_left > 0 => {
+                tries_left -= 1;
+                wish.random = sys::random_number().map_err(io("get a random number"))?;
+            }
+            reserved => return reserved.map_err(ports_error),
+        }
+    }
 }
 
 /// The ports of all clusters of the home but this one.
