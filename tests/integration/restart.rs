@@ -249,20 +249,9 @@ fn a_replica_that_is_not_in_sync_takes_nothing_over() {
         .as_u64()
         .expect("a port");
     // It may not connect any more.
-    assert_eq!(
-        redis(
-            replica,
-            &[
-                "CONFIG",
-                "SET",
-                "masterauth",
-                "wrong",
-                "masteruser",
-                "nobody"
-            ]
-        ),
-        "OK"
-    );
+    for (name, value) in [("masterauth", "wrong"), ("masteruser", "nobody")] {
+        assert_eq!(redis(replica, &["CONFIG", "SET", name, value]), "OK");
+    }
     assert_eq!(
         redis(primary, &["CLIENT", "KILL", "TYPE", "replica"]),
         "1".replace('1', ":1")
