@@ -36,6 +36,9 @@ impl fmt::Display for NodeProblem {
     }
 }
 
+/// What cannot be done when nobody takes our output.
+const UNWRITTEN: &str = "write the answer";
+
 /// Why a verb failed.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -218,9 +221,14 @@ impl Error {
     /// That an answer could not be written, as `result.map_err(Error::unwritten)`.
     pub fn unwritten(source: io::Error) -> Self {
         Self::Io {
-            what: "write the answer".into(),
+            what: UNWRITTEN.into(),
             source,
         }
+    }
+
+    /// Whether it is that nobody takes what we write.
+    pub fn is_unwritten(&self) -> bool {
+        matches!(self, Self::Io { what, .. } if what == UNWRITTEN)
     }
 
     /// A refusal of arguments.

@@ -15,9 +15,6 @@ use crate::sys::signals::Signals;
 /// How many batches of lines may wait to be read.
 const QUEUE: usize = 256;
 
-/// What cannot be done when nobody takes our output.
-const UNWRITTEN: &str = "write the answer";
-
 pub(super) async fn run(call: &Call, args: &UpArgs) -> Result<ExitCode> {
     if args.foreground {
         return foreground(call, args).await;
@@ -68,10 +65,7 @@ async fn foreground(call: &Call, args: &UpArgs) -> Result<ExitCode> {
     match over {
         Over::Stopped => Ok(ExitCode::SUCCESS),
         Over::Caught(number) => Ok(died_by(number)),
-        Over::Unread(source) => Err(Error::Io {
-            what: UNWRITTEN.into(),
-            source,
-        }),
+        Over::Unread(error) => Err(error),
     }
 }
 
@@ -82,7 +76,7 @@ enum Over {
     /// This signal came.
     Caught(i32),
     /// Nobody takes what we write.
-    Unread(io::Error),
+    Unread(Error),
 }
 
 async fn stay(call: &Call, args: &UpArgs, cluster: &mut Foreground) -> Result<Over> {
@@ -113,9 +107,10 @@ async fn stay(call: &Call, args: &UpArgs, cluster: &mut Foreground) -> Result<Ov
 }
 
 fn unread(error: Error) -> Result<Over> {
-    match error {
-        Error::Io { source, what } if what == UNWRITTEN => Ok(Over::Unread(source)),
-        error => Err(error),
+    if error.is_unwritten() {
+        Ok(Over::Unread(error))
+    } else {
+        Err(error)
     }
 }
 

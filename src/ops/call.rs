@@ -59,10 +59,7 @@ pub async fn call(context: &Context, targets: &[Target], words: &[Vec<u8>]) -> R
     if let Some(why) = unanswerable(words) {
         return Err(Error::usage(why, "run it with {rcluster} cli"));
     }
-    let cluster = context.home.cluster(&context.name)?;
-    let cluster = cluster.ok_or_else(|| context.no_such_cluster())?;
-    let manifest = cluster.manifest()?;
-    let manifest = manifest.ok_or_else(|| context.no_such_cluster())?;
+    let (cluster, manifest) = context.existing()?;
     let mut fleet = Fleet::open(context, &cluster, &manifest)?;
     fleet.refuse_elsewhere()?;
     if !fleet.nodes.iter().any(Node::runs) {

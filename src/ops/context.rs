@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::wait::Patience;
 use crate::error::{Error, Result};
 use crate::event::{Event, Events};
-use crate::store::{Attempt, Cluster, ClusterName, Home, Lock, PortLock};
+use crate::store::{Attempt, Cluster, ClusterName, Home, Lock, Manifest, PortLock};
 
 /// What every verb needs to know.
 #[derive(Clone, Debug)]
@@ -86,6 +86,15 @@ impl Context {
             }
             patience.nap(Duration::from_millis(5)).await;
         }
+    }
+
+    /// The cluster and its manifest, for verbs that need one and take no lock.
+    pub(super) fn existing(&self) -> Result<(Cluster, Manifest)> {
+        let cluster = self.home.cluster(&self.name)?;
+        let cluster = cluster.ok_or_else(|| self.no_such_cluster())?;
+        let manifest = cluster.manifest()?;
+        let manifest = manifest.ok_or_else(|| self.no_such_cluster())?;
+        Ok((cluster, manifest))
     }
 
     pub(super) fn no_such_cluster(&self) -> Error {

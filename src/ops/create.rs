@@ -39,13 +39,7 @@ pub struct Planned {
 
 /// Computes what `create` would do; takes no lock and changes nothing.
 pub fn plan_create(context: &Context, wish: CreateWish) -> Result<Planned> {
-    let cluster = context
-        .home
-        .cluster(&context.name)?
-        .ok_or_else(|| context.no_such_cluster())?;
-    let mut manifest = cluster
-        .manifest()?
-        .ok_or_else(|| context.no_such_cluster())?;
+    let (_, mut manifest) = context.existing()?;
     fit(&mut manifest, wish)?;
     let layout = Layout::new(manifest.spec.primaries, manifest.spec.replicas);
     let names = manifest

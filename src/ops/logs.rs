@@ -104,13 +104,7 @@ pub(super) async fn chosen(
     context: &Context,
     targets: &[Target],
 ) -> Result<(Cluster, Vec<(usize, NodeAddr)>)> {
-    let cluster = context
-        .home
-        .cluster(&context.name)?
-        .ok_or_else(|| context.no_such_cluster())?;
-    let manifest = cluster
-        .manifest()?
-        .ok_or_else(|| context.no_such_cluster())?;
+    let (cluster, manifest) = context.existing()?;
     if targets.is_empty() {
         return Ok((cluster, all(&manifest)));
     }

@@ -14,6 +14,7 @@ mod context;
 mod create;
 mod doctor;
 mod env;
+mod existing_data;
 mod export;
 mod fleet;
 mod follow;
@@ -28,6 +29,7 @@ mod restart;
 mod resume;
 #[cfg(feature = "cli")]
 mod run;
+mod same_server;
 mod security;
 mod seeded;
 mod servers;

@@ -24,13 +24,7 @@ const EXPLANATION: Duration = Duration::from_millis(350);
 
 /// Looks at the cluster.
 pub async fn status(context: &Context) -> Result<Answer> {
-    let cluster = context
-        .home
-        .cluster(&context.name)?
-        .ok_or_else(|| context.no_such_cluster())?;
-    let manifest = cluster
-        .manifest()?
-        .ok_or_else(|| context.no_such_cluster())?;
+    let (cluster, manifest) = context.existing()?;
     let journal = cluster.journal()?;
     // Without a way in, what can be seen from outside is shown all the same.
     let (mut fleet, no_way_in) = match Fleet::open(context, &cluster, &manifest) {

@@ -7,13 +7,13 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::pin::Pin;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use super::answer::Answer;
 use super::clean::down;
 use super::context::Context;
 use super::fleet::{Fleet, Life, Node};
-use super::follow::{Follower, LogStart, NodeLine};
+use super::follow::{Follower, LogStart, NodeLine, now};
 use super::start::start_existing;
 use super::stop::{replicas, stop};
 use super::up::{Reached, raise};
@@ -68,14 +68,12 @@ pub struct Foreground {
 impl Foreground {
     /// A cluster that is about to be brought up.
     pub fn new(context: &Context, restart: Restart) -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        let millis = since.map_or(0, |since| since.as_millis());
         Self {
             context: context.clone(),
             restart,
             reached: Reached::Nothing,
             was_ready: false,
-            began: LogTime(i64::try_from(millis).unwrap_or(i64::MAX)),
+            began: now(),
         }
     }
 
@@ -147,10 +145,7 @@ impl Foreground {
                     continue;
                 }
             };
-            show(&lines).map_err(|source| Error::Io {
-                what: "write the answer".into(),
-                source,
-            })?;
+            show(&lines).map_err(Error::unwritten)?;
             if !watch.look(self.restart)? && work.is_none() {
                 // What they wrote last explains their end.
                 let last = follower.read();

@@ -138,10 +138,7 @@ pub struct Talk<'a> {
 impl<'a> Talk<'a> {
     /// Begins one, at the node of `visit`.
     pub async fn begin(context: &'a Context, visit: &Visit) -> Result<Self> {
-        let cluster = context.home.cluster(&context.name)?;
-        let cluster = cluster.ok_or_else(|| context.no_such_cluster())?;
-        let manifest = cluster.manifest()?;
-        let manifest = manifest.ok_or_else(|| context.no_such_cluster())?;
+        let (cluster, manifest) = context.existing()?;
         let mut talk = Self {
             context,
             access: access(&cluster, &manifest)?,
