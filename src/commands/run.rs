@@ -88,8 +88,9 @@ pub(super) async fn run(call: &Call, args: &RunArgs) -> Result<ExitCode> {
         tokio::select! {
             removed = &mut end => break removed,
             caught = signals.next_end() => {
-                // What comes with the command's end was meant for it.
-                if over.elapsed() > MEANT_FOR_COMMAND {
+                // What comes with the command's end was meant for it. Clearing away may keep us from
+                // reading it for long, so what counts is when it came.
+                if caught.at.saturating_duration_since(over) > MEANT_FOR_COMMAND {
                     drop(end);
                     return Ok(died_by(caught.number));
                 }

@@ -24,8 +24,8 @@ const ENDING: [Signal; 4] = [
 /// Those that mean what the program makes of them.
 const OTHER: [Signal; 2] = [Signal::SIGUSR1, Signal::SIGUSR2];
 
-/// A signal that comes again so soon is the same: timeout(1), for one, sends it to its child, and then
-/// to the group that the child is in.
+/// A signal that comes again so soon by the same way is the same: timeout(1), for one, sends it to its
+/// child, and then to the group that the child is in; npm passes on what the terminal has sent us too.
 const ECHO: Duration = Duration::from_millis(100);
 
 /// A signal that reached us.
@@ -36,12 +36,25 @@ pub struct Caught {
     /// Whether the kernel sent it to our whole process group: Ctrl-C, Ctrl-\, a terminal that was
     /// closed. A child in our group has got it too.
     pub to_group: bool,
+    /// When it was caught, which may be long before it is read.
+    pub at: Instant,
+    /// The process that sent it; none if the kernel did.
+    sender: Option<i32>,
 }
 
 impl Caught {
     /// Whether it asks us to end.
     pub fn ends(self) -> bool {
         ENDING.iter().any(|signal| *signal as c_int == self.number)
+    }
+
+    /// Whether it is `last` once more. What two processes have sent is meant twice.
+    fn echoes(self, last: Self) -> bool {
+        let by_same_way = match (self.sender, last.sender) {
+            (Some(sender), Some(before)) => sender == before,
+            _ => true,
+        };
+        self.number == last.number && by_same_way && self.at.duration_since(last.at) < ECHO
     }
 }
 
@@ -50,7 +63,7 @@ impl Caught {
 pub struct Signals {
     handle: Handle,
     caught: mpsc::UnboundedReceiver<Caught>,
-    last: Option<(i32, Instant)>,
+    last: Option<Caught>,
 }
 
 impl Signals {
@@ -72,6 +85,8 @@ impl Signals {
                     let caught = Caught {
                         number: origin.signal,
                         to_group: origin.cause == Cause::Kernel,
+                        at: Instant::now(),
+                        sender: origin.process.map(|process| process.pid),
                     };
                     if sender.send(caught).is_err() {
                         break;
@@ -92,10 +107,8 @@ impl Signals {
                 // The thread is gone: none will ever come.
                 return std::future::pending().await;
             };
-            let now = Instant::now();
-            let last = self.last.replace((caught.number, now));
-            let is_echo =
-                last.is_some_and(|(number, at)| number == caught.number && now - at < ECHO);
+            let last = self.last.replace(caught);
+            let is_echo = last.is_some_and(|last| caught.echoes(last));
             if !is_echo {
                 return caught;
             }
@@ -128,4 +141,40 @@ pub fn hang_up_is_ignored() -> bool {
         .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     // Bit 0 is signal 1.
     mask.is_some_and(|mask| mask & (1 << (Signal::SIGHUP as c_int - 1)) != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_is_an_echo_only_by_the_same_way_and_soon() {
+        let at = Instant::now();
+        let caught = |sender, after| Caught {
+            number: Signal::SIGINT as c_int,
+            to_group: sender.is_none(),
+            at: at + Duration::from_millis(after),
+            sender,
+        };
+        for (first, then, after, is_echo) in [
+            // timeout(1), and a key that bounces.
+            (Some(7), Some(7), 1, true),
+            (None, None, 1, true),
+            // npm passes on what came from the terminal, before or after we have heard it.
+            (None, Some(7), 1, true),
+            (Some(7), None, 1, true),
+            // Two kill(1).
+            (Some(7), Some(8), 1, false),
+            (Some(7), Some(7), 100, false),
+            (None, None, 100, false),
+        ] {
+            let (first, then) = (caught(first, 0), caught(then, after));
+            assert_eq!(then.echoes(first), is_echo, "{first:?} {then:?}");
+        }
+        let term = Caught {
+            number: Signal::SIGTERM as c_int,
+            ..caught(None, 1)
+        };
+        assert!(!term.echoes(caught(None, 0)));
+    }
 }
