@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn a_signal_is_an_echo_only_by_the_same_way_and_soon() {
         let at = Instant::now();
-        let caught = |sender, after| Caught {
+        let caught = |sender: Option<i32>, after| Caught {
             number: Signal::SIGINT as c_int,
             to_group: sender.is_none(),
             at: at + Duration::from_millis(after),
