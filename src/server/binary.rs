@@ -246,7 +246,7 @@ impl Binary {
         })
     }
 
-    /// How many threads one server has, and a child that saves: the table in `plan/limits.rs`.
+    /// How many threads one server has, and a child that saves: the table in `plan/limits`.
     pub fn tasks(&self) -> u64 {
         let valkey_9 = self.kind == Kind::Valkey && self.version >= Version(9, 0, 0);
         let own = if valkey_9 { 6 } else { Self::LEAST_TASKS - 1 };

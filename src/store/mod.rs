@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <home>/                       also locked while ports are chosen: .ports.lock
-//! ├── .servers/                 servers that were installed here (see `servers.rs`)
+//! ├── .servers/                 servers that were installed here (see `servers/`)
 //! └── <name>/                   0700
 //!     ├── lock                  held with flock(2) by the verb that works; says who for messages
 //!     ├── manifest.json         what was asked for, and which nodes there are

