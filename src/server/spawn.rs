@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
@@ -37,6 +38,21 @@ pub struct Child {
     process: Process,
 }
 
+/// The name by which a server in `dir` finds its configuration. From 7.0 on servers take the absolute
+/// path for a pattern if it looks like one, and run with their defaults, on port 6379 of all addresses,
+/// when nothing matches (`loadServerConfig` in config.c). The other name is no pattern, whatever the
+/// directory is called; it is not for everybody, because people read it in `INFO`.
+fn configuration(dir: &Path) -> &'static str {
+    let is_pattern = |byte: &u8| matches!(byte, b'*' | b'?' | b'[');
+    // What the server will see: no link in it.
+    let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+    if dir.as_os_str().as_bytes().iter().any(is_pattern) {
+        "/proc/self/cwd/redis.conf"
+    } else {
+        "redis.conf"
+    }
+}
+
 /// Runs `binary redis.conf --daemonize no --name value…` in `dir`, with its output going to `log`,
 /// in the process group `group`, else in one of its own.
 pub fn spawn(
@@ -50,7 +66,7 @@ pub fn spawn(
         .iter()
         .flat_map(|(name, value)| [OsString::from(format!("--{name}")), value.into()]);
     let child = Command::new(binary)
-        .arg("redis.conf")
+        .arg(configuration(dir))
         // Whatever the file says by now: a server that forks is no child of ours any more.
         .args(["--daemonize", "no"])
         .args(arguments)

@@ -430,3 +430,34 @@ fn a_node_that_is_ending_just_now_is_started_again() {
     assert_eq!(redis(port, &["GET", "a"]), "1");
     sandbox.gone("down --yes");
 }
+
+/// From 7.0 on a server takes a path with these signs for a pattern, and if nothing matches it runs with
+/// its defaults: port 6379, all addresses, no password.
+#[test]
+fn a_home_whose_path_looks_like_a_pattern_is_a_home_like_others() {
+    let sandbox = Sandbox::new();
+    symlink("app[id]", sandbox.path().join("link")).expect("made");
+    for place in ["app[id]", "a?", "a*", r"a\[*", "link"] {
+        let home = sandbox.path().join(place).join("home");
+        fs::create_dir_all(&home).expect("made");
+        let home = home.to_str().expect("UTF-8");
+        let run = |line: &str| {
+            let words: Vec<&str> = ["--home", home]
+                .into_iter()
+                .chain(line.split(' '))
+                .collect();
+            let ran = sandbox.run_words(&words);
+            assert_eq!(ran.code, Some(0), "{ran}");
+            ran
+        };
+        let up = run("up --json --port auto --primaries 1 --replicas 0 --set maxmemory=123mb");
+        let port = ports(&up.json())[0];
+        let asked = redis(port, &["CONFIG", "GET", "maxmemory"]);
+        assert!(asked.ends_with("128974848"), "{place}: {asked}");
+        // The server finds its file again, and writes it where it was.
+        assert_eq!(redis(port, &["CONFIG", "REWRITE"]), "OK", "{place}");
+        run("stop");
+        run("start");
+        run("down --yes");
+    }
+}
