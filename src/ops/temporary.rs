@@ -80,8 +80,9 @@ impl Temporary {
         start.check()?;
         let found = Programs::find(context, &start).await;
         let mut place = Place::new(context, wish)?;
-        let programs = room_for(&place.context, &start, found)?;
+        // Before anything else: killed from here on, we leave no directory behind.
         place.hold(wish.program.as_deref())?;
+        let programs = room_for(&place.context, &start, found)?;
         let answer = up_with(&place.context, &start, programs).await?;
         Ok(Self { answer, place })
     }

@@ -14,9 +14,13 @@ use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use super::spawn::environment;
 use crate::sys::process::{end_group, reap_group};
+
+/// How long what was killed may take to be gone.
+const DEATH: Duration = Duration::from_secs(2);
 
 /// What we say when nothing is left to do.
 const OVER: &[u8] = b"over\n";
@@ -27,17 +31,19 @@ read -r word || word=
 [ "$word" = over ] || kill -s KILL 0"#;
 
 /// Deletes the directory `$2` when the group `$1` is gone, unless it is told that all is over. What
-/// follows is run before: it ends servers that somebody else started again.
+/// follows is run first, while the leader ends the group: it ends servers that somebody else started
+/// again. A group of zombies counts as there, and where PID 1 reaps nobody it stays so: then the
+/// directory has to wait for the last try.
 const CLEANER: &str = r#"trap '' HUP INT QUIT TERM
 read -r word || word=
 [ "$word" = over ] && exit
 group=$1 dir=$2 tries=0
 shift 2
+[ $# -eq 0 ] || "$@"
 while [ "$tries" -lt 40 ] && kill -s 0 -- "-$group" 2>/dev/null; do
     sleep 0.05 || sleep 1
     tries=$((tries + 1))
 done
-[ $# -eq 0 ] || "$@"
 rm -rf -- "$dir""#;
 
 /// Ends a group of servers, and deletes a directory, when it is dropped, or by our own end, whatever
@@ -75,7 +81,7 @@ impl Lifeline {
         // Only once: its leader reaped, the group's number may become somebody else's.
         if std::mem::replace(&mut self.holds, false) {
             end_group(self.leader.0.id());
-            reap_group(self.leader.0.id());
+            reap_group(self.leader.0.id(), DEATH);
         }
     }
 

@@ -16,9 +16,10 @@ use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::wait::{WaitPidFlag, WaitStatus};
 use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{PidfdFlags, WaitOptions, pidfd_open, pidfd_send_signal, waitpid};
@@ -268,18 +269,33 @@ pub fn end_group(leader: u32) {
     }
 }
 
-/// Waits until every child of ours in the process group `leader` has ended, and reaps it. Only for
-/// groups that are being ended, and whose processes nobody else waits for.
-pub fn reap_group(leader: u32) {
+/// Waits until every child of ours in the process group `leader` has ended, and reaps it, but no longer
+/// than `limit`: what hangs in the kernel, on a file system that is gone, cannot even be killed. Only
+/// for groups that are being ended, and whose processes nobody else waits for.
+pub fn reap_group(leader: u32, limit: Duration) {
     let Some(leader) = i32::try_from(leader).ok().filter(|leader| *leader > 1) else {
         return;
     };
-    // Until there is none: ECHILD.
-    while matches!(
-        nix::sys::wait::waitpid(Pid::from_raw(-leader), None),
-        Ok(_) | Err(nix::errno::Errno::EINTR)
-    ) {}
+    let began = Instant::now();
+    loop {
+        match nix::sys::wait::waitpid(Pid::from_raw(-leader), Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) if began.elapsed() < limit => {
+                // No descriptor tells of the end of any of a group.
+                poll(&mut [], Some(&REAP_AGAIN)).ok();
+            }
+            Ok(WaitStatus::StillAlive) => return,
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            // Until there is none: ECHILD.
+            Err(_) => return,
+        }
+    }
 }
+
+/// How often it is looked for children of a group that have ended.
+const REAP_AGAIN: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 1_000_000,
+};
 
 /// The clock that start times are measured by, in ticks since boot.
 pub fn now_ticks() -> io::Result<u64> {
