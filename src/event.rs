@@ -108,7 +108,7 @@ pub enum Event {
     Detail(String),
 }
 
-/// Where events are sent. Cheap to clone; sending never fails and never waits.
+/// Where events are sent. Cheap to clone; sending never fails, and waits at most for whoever shows them.
 #[derive(Clone)]
 pub struct Events(Arc<dyn Fn(Event) + Send + Sync>);
 

@@ -26,7 +26,7 @@ mod wait;
 mod watch;
 
 use std::env::var_os;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal as _};
 use std::os::fd::RawFd;
 use std::path::PathBuf;
@@ -40,8 +40,8 @@ use crate::cli::{self, CommandLine, Global, Parsed, Refusal, Refused, ServerVerb
 use crate::error::{Error, Result};
 use crate::event::{Event, Events};
 use crate::ops::{Context, StartWish};
-use crate::report::{Progress, Report, Style};
-use crate::settings::{Level, Setting};
+use crate::report::{Progress, Report, Style, shell_word};
+use crate::settings::{Level, Origin, Setting};
 use crate::store::Home;
 use crate::sys;
 
@@ -86,7 +86,7 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
         When::Never => Some(false),
     };
     report = Report {
-        program: program(global),
+        program: program(&parsed),
         json: global.json,
         quiet: global.quiet == Some(true),
         out: Style::new(wish, io::stdout().is_terminal()),
@@ -96,26 +96,37 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
     run(&parsed, files.collect(), &notes, &report, started_as)
 }
 
-/// The program with the options that name the cluster, as hints repeat it.
-fn program(global: &Global) -> String {
+/// Who gave the value of an option; nobody knows of those that no file can give.
+fn origin<'a>(settings: &'a [Setting], option: &str) -> Option<&'a Origin> {
+    let mut settings = settings.iter();
+    let setting = settings.find(|setting| setting.key == [option])?;
+    Some(&setting.origin)
+}
+
+/// The program with the options that name the cluster, as hints repeat it: in this shell the line
+/// means the same cluster. What the environment says is still there for the next command.
+fn program(parsed: &Parsed) -> String {
+    let global = &parsed.cli.global;
+    let is_inherited =
+        |option: &str, variable: &str, value: &OsStr| match origin(&parsed.settings, option) {
+            Some(Origin::Default | Origin::Environment(_)) => true,
+            Some(Origin::Flag | Origin::File { .. }) | None => {
+                var_os(variable).is_some_and(|inherited| inherited == value)
+            }
+        };
     let mut program = "rcluster".to_owned();
-    if global.name.as_str() != "default" {
-        program = format!("{program} -n {}", global.name);
+    let mut add = |option: &str, variable: &str, value: &OsStr, short: &str| {
+        if !is_inherited(option, variable, value) {
+            program.extend([" ", short, " ", &shell_word(&value.to_string_lossy())]);
+        }
+    };
+    let name = global.name.as_str();
+    add("name", "RCLUSTER_NAME", OsStr::new(name), "-n");
+    if let Some(home) = &global.home {
+        add("home", "RCLUSTER_HOME", home.as_os_str(), "--home");
     }
-    // From the environment it is still there for the next command.
-    if let Some(home) = global
-        .home
-        .as_ref()
-        .filter(|_| var_os("RCLUSTER_HOME").is_none())
-    {
-        program = format!("{program} --home {}", home.display());
-    }
-    if let Some(config) = global
-        .config
-        .as_ref()
-        .filter(|_| var_os("RCLUSTER_CONFIG").is_none())
-    {
-        program = format!("{program} --config {}", config.display());
+    if let Some(config) = &global.config {
+        add("config", "RCLUSTER_CONFIG", config.as_os_str(), "--config");
     }
     program
 }
@@ -190,7 +201,9 @@ fn run(
         let error = config::explain(error, parsed);
         match &error {
             // Whoever read our answer has seen enough.
-            Error::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => {
+            Error::Io { source, .. }
+                if error.is_unwritten() && source.kind() == io::ErrorKind::BrokenPipe =>
+            {
                 ExitCode::SUCCESS
             }
             error => {
@@ -214,8 +227,8 @@ fn perform(call: &Call, verb: &Verb, progress: &Progress) -> Result<ExitCode> {
         })?;
     let work = dispatch(call, verb);
     let ended = runtime.block_on(async {
-        // The first two do something of their own when a signal comes. The third leaves nothing
-        // behind: a signal ends it even while nobody takes what it writes.
+        // `run` and `up --foreground` do something of their own when a signal comes. `logs` leaves
+        // nothing behind: a signal ends it even while nobody takes what it writes.
         let minds_signals = match verb {
             Verb::Run(_) | Verb::Logs(_) => true,
             Verb::Up(args) => args.foreground,
@@ -228,6 +241,7 @@ fn perform(call: &Call, verb: &Verb, progress: &Progress) -> Result<ExitCode> {
         }
     });
     progress.finish();
+    progress.drain();
     match ended {
         Ended::Done(result) => result,
         Ended::Signal(number) => {
@@ -270,6 +284,12 @@ impl Call {
         // The bar stands where the answer goes.
         self.progress.finish();
         self.report.answer(shown).map_err(Error::unwritten)
+    }
+
+    /// Ends us by signal `number`, after the last lines; the exit code is for where that fails.
+    fn die_by(&self, number: i32) -> ExitCode {
+        self.progress.drain();
+        died_by(number)
     }
 
     /// Asks before data is deleted, unless `yes` was said already.

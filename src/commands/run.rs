@@ -5,12 +5,13 @@ use std::io;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use super::{Call, died_by};
+use super::{Call, origin};
 use crate::cli::RunArgs;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::ops::{self, Command, Context, Temporary, TemporaryWish};
 use crate::report::Report;
+use crate::settings::Origin;
 use crate::store::Home;
 use crate::sys::signals::Signals;
 
@@ -46,7 +47,7 @@ pub(super) async fn run(call: &Call, args: &RunArgs) -> Result<ExitCode> {
         source,
     })?;
     let context = Context {
-        home: readable(&call.context.home),
+        home: readable(call),
         ..call.context.clone()
     };
     let wish = TemporaryWish {
@@ -67,7 +68,7 @@ pub(super) async fn run(call: &Call, args: &RunArgs) -> Result<ExitCode> {
                 // What was begun is gone with it.
                 drop(start);
                 interrupted(&call.report);
-                return Ok(died_by(caught.number));
+                return Ok(call.die_by(caught.number));
             }
         }
     };
@@ -92,7 +93,7 @@ pub(super) async fn run(call: &Call, args: &RunArgs) -> Result<ExitCode> {
                 // reading it for long, so what counts is when it came.
                 if caught.at.saturating_duration_since(over) > MEANT_FOR_COMMAND {
                     drop(end);
-                    return Ok(died_by(caught.number));
+                    return Ok(call.die_by(caught.number));
                 }
             }
         }
@@ -114,13 +115,14 @@ fn interrupted(report: &Report) {
     }
 }
 
-/// The home that installed servers are looked for in. One that we may not look into has none: a
-/// command in a container may run as somebody whose home is another's.
-fn readable(home: &Home) -> Home {
-    let given = env::var_os("RCLUSTER_HOME").is_some();
+/// The home that installed servers are looked for in. One that nobody named, and that we may not look
+/// into, has none: a command in a container may run as somebody whose home is another's.
+fn readable(call: &Call) -> Home {
+    let home = &call.context.home;
+    let is_named = origin(&call.settings, "home") != Some(&Origin::Default);
     match home.open() {
         Err(Error::Io { source, .. })
-            if source.kind() == io::ErrorKind::PermissionDenied && !given =>
+            if source.kind() == io::ErrorKind::PermissionDenied && !is_named =>
         {
             Home::new(NOWHERE.into())
         }

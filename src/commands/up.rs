@@ -4,8 +4,9 @@ use std::io;
 use std::process::ExitCode;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use super::{Call, died_by};
+use super::Call;
 use crate::cli::{RestartPolicy, UpArgs};
 use crate::error::{Error, Result};
 use crate::ops::{self, Foreground, NodeLine, Restart};
@@ -45,7 +46,10 @@ async fn foreground(call: &Call, args: &UpArgs) -> Result<ExitCode> {
         Err(error) => {
             if !args.keep && !args.shape.retain {
                 // The first failure is the one to know of.
-                cluster.give_up().await.ok();
+                let give_up = async |grace| cluster.give_up(grace).await;
+                if let Cleared::Abandoned(number) = clear_away(give_up, &mut signals).await {
+                    return Ok(call.die_by(number));
+                }
             }
             return Err(error);
         }
@@ -56,16 +60,42 @@ async fn foreground(call: &Call, args: &UpArgs) -> Result<ExitCode> {
             "the nodes keep running; `{} stop` ends them",
             call.report.program
         )),
-        _ => tokio::select! {
-            ended = cluster.tear_down() => ended?,
-            // Whoever asks twice does not want to wait.
-            _ = signals.next_end() => cluster.end_at_once().await?,
-        },
+        _ => {
+            let tear_down = async |grace| cluster.tear_down(grace).await;
+            match clear_away(tear_down, &mut signals).await {
+                Cleared::Done(done) => done?,
+                Cleared::Abandoned(number) => return Ok(call.die_by(number)),
+            }
+        }
     }
     match over {
         Over::Stopped => Ok(ExitCode::SUCCESS),
-        Over::Caught(number) => Ok(died_by(number)),
+        Over::Caught(number) => Ok(call.die_by(number)),
         Over::Unread(error) => Err(error),
+    }
+}
+
+/// How clearing away has ended.
+enum Cleared {
+    /// By itself.
+    Done(Result<()>),
+    /// By a third signal, this one.
+    Abandoned(i32),
+}
+
+/// Clears away with `work`, which takes the time that nodes get to end by themselves. Whoever asks twice
+/// does not want to wait for them, and whoever asks three times for nothing at all.
+async fn clear_away(
+    work: impl AsyncFn(Option<Duration>) -> Result<()>,
+    signals: &mut Signals,
+) -> Cleared {
+    tokio::select! {
+        done = work(None) => return Cleared::Done(done),
+        _ = signals.next_end() => {}
+    }
+    tokio::select! {
+        done = work(Some(Duration::ZERO)) => Cleared::Done(done),
+        caught = signals.next_end() => Cleared::Abandoned(caught.number),
     }
 }
 
@@ -96,14 +126,10 @@ async fn stay(call: &Call, args: &UpArgs, cluster: &mut Foreground) -> Result<Ov
     let mut show = |lines: &[NodeLine]| {
         if silent { Ok(()) } else { writer.write(lines) }
     };
-    match cluster.watch(&mut show).await {
-        Ok(()) => {
-            // Whoever does not read them can still press Ctrl-C.
-            tokio::task::spawn_blocking(|| writer.finish()).await.ok();
-            Ok(Over::Stopped)
-        }
-        Err(error) => unread(error),
-    }
+    let watched = cluster.watch(&mut show).await;
+    // The last lines say why. Whoever does not read them can still press Ctrl-C.
+    tokio::task::spawn_blocking(|| writer.finish()).await.ok();
+    watched.map_or_else(unread, |()| Ok(Over::Stopped))
 }
 
 fn unread(error: Error) -> Result<Over> {

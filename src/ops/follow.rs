@@ -49,6 +49,8 @@ pub enum LogStart {
     First,
     /// That many lines before the end.
     Last(u64),
+    /// At this byte; at the first line of a file that is shorter.
+    At(u64),
 }
 
 /// The logs of some nodes, read together.
@@ -141,6 +143,8 @@ impl<'a> Follower<'a> {
 
     /// Waits until there are lines, but no longer than `limit`. Dropped meanwhile, it loses none.
     pub(super) async fn next(&mut self, limit: Duration) -> Vec<NodeLine> {
+        // However many lines there are, signals are heard between them.
+        tokio::task::yield_now().await;
         let began = Instant::now();
         loop {
             let lines = self.read();
@@ -204,9 +208,12 @@ impl Source {
         let Some(mut reader) = LogReader::open(&dir, LOG_FILE).map_err(words)? else {
             return Ok(());
         };
-        if let LogStart::Last(lines) = start {
-            reader.seek_last(lines).map_err(words)?;
+        match start {
+            LogStart::First => Ok(()),
+            LogStart::Last(lines) => reader.seek_last(lines),
+            LogStart::At(byte) => reader.seek(byte),
         }
+        .map_err(words)?;
         self.zone = self.zone.or(reader.zone().map_err(words)?);
         let near = reader.stamp_near().map_err(words)?;
         self.time = match near {

@@ -23,7 +23,7 @@ use crate::cluster::LogTime;
 use crate::error::{Error, NodeProblem, Result};
 use crate::event::Event;
 use crate::plan::Layout;
-use crate::store::{Cluster, Manifest};
+use crate::store::{Cluster, LOG_FILE, Manifest};
 
 /// How often nodes are looked at while their logs say nothing.
 const LOOK: Duration = Duration::from_millis(100);
@@ -63,6 +63,8 @@ pub struct Foreground {
     reached: Reached,
     was_ready: bool,
     began: LogTime,
+    /// How long each node's log was before, by its port.
+    logs: BTreeMap<u16, u64>,
 }
 
 impl Foreground {
@@ -74,6 +76,7 @@ impl Foreground {
             reached: Reached::Nothing,
             was_ready: false,
             began: now(),
+            logs: BTreeMap::new(),
         }
     }
 
@@ -84,18 +87,20 @@ impl Foreground {
 
     /// As `up` does.
     pub async fn up(&mut self, wish: &StartWish) -> Result<Answer> {
+        self.logs = log_sizes(&self.context);
         let answer = raise(&self.context, wish, &mut self.reached).await?;
         self.was_ready = true;
         Ok(answer)
     }
 
     /// After a failure: deletes what was made here and never was ready; of what was, the data and the
-    /// logs are left to be looked at, and no node runs.
-    pub async fn give_up(&self) -> Result<()> {
+    /// logs are left to be looked at, and no node runs. Nodes get `grace` to end by themselves, or what
+    /// `stop` gives them.
+    pub async fn give_up(&self, grace: Option<Duration>) -> Result<()> {
         let context = self.now();
         match self.reached {
-            Reached::Made if !self.was_ready => down(&context, None).await.map(drop),
-            Reached::Made => stop(&context, None).await.map(drop),
+            Reached::Made if !self.was_ready => down(&context, grace).await.map(drop),
+            Reached::Made => stop(&context, grace).await.map(drop),
             Reached::Nothing | Reached::Found => Ok(()),
         }
     }
@@ -120,7 +125,8 @@ impl Foreground {
         };
         let mut follower = Follower::new(&cluster, Some(self.began));
         for (number, entry) in manifest.nodes.iter().enumerate() {
-            follower.add(number + 1, entry.addr, LogStart::First);
+            let seen = self.logs.get(&entry.addr.port).copied().unwrap_or(0);
+            follower.add(number + 1, entry.addr, LogStart::At(seen));
         }
         let mut watch = Watch {
             context,
@@ -160,17 +166,9 @@ impl Foreground {
     }
 
     /// Ends the nodes; deletes a cluster that was made here, and leaves alone one that was never ours to
-    /// touch, because somebody else had its lock.
-    pub async fn tear_down(&self) -> Result<()> {
-        self.end(None).await
-    }
-
-    /// The same without waiting for nodes to end by themselves.
-    pub async fn end_at_once(&self) -> Result<()> {
-        self.end(Some(Duration::ZERO)).await
-    }
-
-    async fn end(&self, grace: Option<Duration>) -> Result<()> {
+    /// touch, because somebody else had its lock. Nodes get `grace` to end by themselves, or what `stop`
+    /// gives them.
+    pub async fn tear_down(&self, grace: Option<Duration>) -> Result<()> {
         let context = self.now();
         match self.reached {
             Reached::Nothing => return Ok(()),
@@ -183,6 +181,24 @@ impl Foreground {
             done => done.map(drop),
         }
     }
+}
+
+/// How long the logs of a cluster are that there may be, by the ports of its nodes. What cannot be read
+/// now is read from its start later.
+fn log_sizes(context: &Context) -> BTreeMap<u16, u64> {
+    let Ok(Some(cluster)) = context.home.cluster(&context.name) else {
+        return BTreeMap::new();
+    };
+    let Ok(Some(manifest)) = cluster.manifest() else {
+        return BTreeMap::new();
+    };
+    let ports = manifest.nodes.iter().map(|entry| entry.addr.port);
+    let size = |port: u16| {
+        let dir = cluster.node(port).ok()??;
+        let log = dir.open_file(LOG_FILE).ok()??;
+        Some((port, log.metadata().ok()?.len()))
+    };
+    ports.filter_map(size).collect()
 }
 
 /// Starts what does not run. A primary that would come back empty waits until a replica has taken
@@ -367,12 +383,17 @@ impl Watch<'_> {
     /// Takes note of nodes that run again.
     fn look_again(&mut self) -> Result<()> {
         self.looked = Instant::now();
-        let fleet = Fleet::observe(self.cluster, self.manifest)?;
-        for (now, before) in fleet.nodes.iter().zip(&self.fleet.nodes) {
-            if let (Some(pid), false) = (now.pid(), before.runs()) {
-                self.context
-                    .events
-                    .note(format!("{} runs again (pid {pid})", now.addr));
+        let mut fleet = Fleet::observe(self.cluster, self.manifest)?;
+        for (now, before) in fleet.nodes.iter_mut().zip(&mut self.fleet.nodes) {
+            match (before.pid(), now.pid()) {
+                // It has ended since it was looked at: that is still to be told, and it to be reaped.
+                (Some(_), None) => std::mem::swap(now, before),
+                (before, Some(pid)) if before != Some(pid) => {
+                    let addr = now.addr;
+                    let events = &self.context.events;
+                    events.note(format!("{addr} runs again (pid {pid})"));
+                }
+                _ => {}
             }
         }
         self.replicas = replicas(self.cluster, self.manifest);

@@ -15,7 +15,7 @@ pub fn variables(variables: &[Variable], format: EnvFormat, random: [u8; 20]) ->
         let (name, value) = (variable.name, variable.expose());
         // A string takes whatever is written to it.
         match format {
-            EnvFormat::Sh => writeln!(text, "export {name}={}", sh(value)),
+            EnvFormat::Sh => writeln!(text, "export {name}={}", shell_word(value)),
             EnvFormat::Fish => writeln!(text, "set -gx {name} {}", fish(value)),
             EnvFormat::Dotenv => writeln!(text, "{name}={}", dotenv(name, value)?),
             EnvFormat::Github => {
@@ -78,8 +78,8 @@ fn is_plain(value: &str) -> bool {
     !value.is_empty() && value.chars().all(plain)
 }
 
-/// Within single quotes nothing means anything to a POSIX shell but the end of them.
-fn sh(value: &str) -> String {
+/// `value` as a word of a POSIX shell: within single quotes nothing means anything but the end of them.
+pub fn shell_word(value: &str) -> String {
     if is_plain(value) {
         value.to_owned()
     } else {
@@ -214,7 +214,7 @@ mod tests {
             let script = |line: fn(&str, &str) -> String| -> String {
                 wanted.iter().map(|(name, value)| line(name, value)).collect()
             };
-            let posix = script(|name, value| format!("export {name}={}\n", sh(value)));
+            let posix = script(|name, value| format!("export {name}={}\n", shell_word(value)));
             for shell in ["sh", "bash", "zsh"] {
                 let found = evaluated(shell, &posix);
                 let is_missing = shell == "zsh" && found.is_none();

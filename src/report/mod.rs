@@ -17,7 +17,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 pub use complete::complete;
-pub use env::{masks, variables};
+pub use env::{masks, shell_word, variables};
 pub use logs::LogPrinter;
 pub use progress::Progress;
 pub use prompt::Prompt;

@@ -1,8 +1,9 @@
 //! What happens, while it happens: a bar on a terminal, lines in a log.
 
 use std::io::Write as _;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -11,12 +12,18 @@ use super::Report;
 use super::style::Style;
 use crate::event::Event;
 
+/// How many lines may wait to be read.
+const QUEUE: usize = 1024;
+
+/// How long the last lines may take to be read.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
 /// Shows events on standard error.
 #[derive(Debug)]
 pub struct Progress {
     bar: Option<Mutex<ProgressBar>>,
-    /// Whether the bar is taken away for good.
-    lines_only: AtomicBool,
+    /// The way of lines when the bar is taken away for good.
+    queue: OnceLock<Option<Queue>>,
     quiet: bool,
     json: bool,
     verbose: bool,
@@ -39,7 +46,7 @@ impl Progress {
         });
         Self {
             bar,
-            lines_only: AtomicBool::new(false),
+            queue: OnceLock::new(),
             quiet,
             json,
             verbose,
@@ -56,7 +63,7 @@ impl Progress {
             return;
         }
         let bar = self.bar.as_ref();
-        let Some(bar) = bar.filter(|_| !self.lines_only.load(Ordering::Relaxed)) else {
+        let Some(bar) = bar.filter(|_| self.queue.get().is_none()) else {
             if let Some(line) = line(event, self.verbose) {
                 self.print(event, &line);
             }
@@ -94,10 +101,19 @@ impl Progress {
         }
     }
 
-    /// The same for good: what comes is shown in lines, among what nodes or programs write.
+    /// The same for good: what comes is shown in lines, among what nodes or programs write. They are
+    /// written by a thread of their own: a pager that is not read on must keep us from nothing. Of
+    /// those that nobody has read for long, the newest are left out.
     pub fn finish_with_lines(&self) {
         self.finish();
-        self.lines_only.store(true, Ordering::Relaxed);
+        self.queue.get_or_init(Queue::new);
+    }
+
+    /// Waits until all that was shown is written, but not for long.
+    pub fn drain(&self) {
+        if let Some(queue) = self.queue.get().and_then(Option::as_ref) {
+            queue.drain();
+        }
     }
 
     fn print(&self, event: &Event, line: &str) {
@@ -108,8 +124,63 @@ impl Progress {
             }
             _ => line.to_owned(),
         };
-        // A closed standard error is no reason to stop.
-        writeln!(std::io::stderr().lock(), "{line}").ok();
+        match self.queue.get().and_then(Option::as_ref) {
+            Some(queue) => queue.write(line),
+            None => write(&line),
+        }
+    }
+}
+
+fn write(line: &str) {
+    // A closed standard error is no reason to stop.
+    writeln!(std::io::stderr().lock(), "{line}").ok();
+}
+
+/// Lines for a thread that writes them.
+#[derive(Debug)]
+struct Queue {
+    lines: SyncSender<Queued>,
+    /// Says that all lines before were written.
+    written: Mutex<Receiver<()>>,
+}
+
+#[derive(Debug)]
+enum Queued {
+    Line(String),
+    /// To be told when all lines before are written.
+    End,
+}
+
+impl Queue {
+    /// None if there can be no thread: then lines are written by whoever has them.
+    fn new() -> Option<Self> {
+        let (lines, come) = sync_channel(QUEUE);
+        let (say, written) = sync_channel(1);
+        let work = move || {
+            for queued in come {
+                match queued {
+                    Queued::Line(line) => write(&line),
+                    Queued::End => drop(say.try_send(())),
+                }
+            }
+        };
+        let thread = thread::Builder::new().name("events".into()).spawn(work);
+        thread.is_ok().then(|| Self {
+            lines,
+            written: Mutex::new(written),
+        })
+    }
+
+    fn write(&self, line: String) {
+        self.lines.try_send(Queued::Line(line)).ok();
+    }
+
+    fn drain(&self) {
+        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        // Full, nobody reads.
+        if self.lines.try_send(Queued::End).is_ok() {
+            written.recv_timeout(LAST_LINES).ok();
+        }
     }
 }
 

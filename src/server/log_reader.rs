@@ -85,6 +85,12 @@ impl LogReader {
         self.seek_to(if lines == 0 { size } else { 0 })
     }
 
+    /// Goes to `byte`, or to the start of a file that is shorter.
+    pub fn seek(&mut self, byte: u64) -> io::Result<()> {
+        let size = self.file.metadata()?.len();
+        self.seek_to(if byte <= size { byte } else { 0 })
+    }
+
     fn seek_to(&mut self, position: u64) -> io::Result<()> {
         self.position = self.file.seek(SeekFrom::Start(position))?;
         self.buffer.clear();
