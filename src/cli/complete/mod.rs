@@ -8,7 +8,7 @@ mod tests;
 
 use clap::{Args, ValueEnum};
 
-use super::help::command;
+use crate::cli::help::command;
 use cursor::Cursor;
 
 /// Arguments of `completions`.

@@ -21,7 +21,7 @@ mod tests;
 
 use std::path::PathBuf;
 
-use super::finding::Finding;
+use crate::plan::finding::Finding;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;

@@ -12,9 +12,9 @@ use ratatui::buffer::Buffer;
 use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 
-use super::number::count;
-use super::view::{Pane, View};
 use crate::plan::watch::{Picture, Standing};
+use crate::screen::number::count;
+use crate::screen::view::{Pane, View};
 use panes::{events, help, log};
 use pen::Pen;
 use table::{scrolled, table};

@@ -26,12 +26,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::home::Home;
-use super::lock::{read_holder, write_holder};
-use super::manifest::Manifest;
-use super::name::ClusterName;
 use crate::cluster::printable;
 use crate::error::{Error, Result};
+use crate::store::home::Home;
+use crate::store::lock::{read_holder, write_holder};
+use crate::store::manifest::Manifest;
+use crate::store::name::ClusterName;
 use crate::sys;
 use crate::sys::dir::{Dir, Entry, Kind, file_id};
 pub use record::{Origin, ServerName, ServerRecord};
