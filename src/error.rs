@@ -70,6 +70,8 @@ pub enum Error {
         after: Duration,
         /// What was missing at the last look.
         missing: Vec<NodeProblem>,
+        /// What to do, if it is not what it is for most verbs.
+        hint: Option<&'static str>,
     },
     /// Ports that somebody else holds.
     PortsInUse {
@@ -313,6 +315,7 @@ impl Error {
             Self::Conflict { hint, .. } | Self::Mismatch { hint, .. } | Self::Tool { hint, .. } => Some(hint.clone()),
             Self::NotRunning { .. } => Some("start it: {rcluster} start".into()),
             Self::NoSuchCluster { .. } => Some("look at `{rcluster} list`, or make one: {rcluster} up".into()),
+            Self::TimedOut { hint: Some(hint), .. } => Some((*hint).into()),
             Self::TimedOut { missing, .. } if missing.is_empty() => Some("run the same verb again, with a longer --timeout".into()),
             Self::TimedOut { .. } => {
                 Some("look at `{rcluster} status`; run the same verb again to go on, with a longer --timeout if it needs one".into())

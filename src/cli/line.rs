@@ -97,6 +97,11 @@ impl CommandLine {
         config.map(PathBuf::as_path)
     }
 
+    /// Whether a command of the user's is to be run, whose exit code is ours.
+    pub fn runs_a_command(&self) -> bool {
+        self.verb().1.first().is_some_and(|verb| verb == "run")
+    }
+
     /// Whether files have anything to say to this verb.
     pub fn wants_files(&self) -> bool {
         !matches!(

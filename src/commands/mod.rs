@@ -28,7 +28,6 @@ mod watch;
 use std::env::var_os;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal as _};
-use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -43,17 +42,14 @@ use crate::ops::{Context, StartWish};
 use crate::report::{Progress, Report, Style, shell_word};
 use crate::settings::{Level, Origin, Setting};
 use crate::store::Home;
-use crate::sys;
+use crate::sys::{self, StartedAs};
 
 /// Runs the command line `arguments` (the program's name first) to its exit code.
 pub fn main(arguments: &[OsString]) -> ExitCode {
     if let Some(completion) = cli::Completion::asked(arguments) {
         return complete::run(completion);
     }
-    let started_as = StartedAs {
-        umask: sys::private_umask(),
-        descriptors: sys::keep_descriptors_to_ourselves(),
-    };
+    let started_as = StartedAs::now();
     let wish = cli::wants_color(arguments);
     let mut report = Report {
         program: "rcluster".into(),
@@ -75,7 +71,12 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
         Err(Refused::Arguments(refusal)) => return refused(&report, &refusal),
         Err(Refused::Settings(error)) => {
             report.failure(&error);
-            return ExitCode::from(error.exit_code());
+            let is_run = line.runs_a_command();
+            return ExitCode::from(if is_run {
+                run::exit_code(&error)
+            } else {
+                error.exit_code()
+            });
         }
     };
     notes.extend_from_slice(&parsed.notes);
@@ -248,19 +249,6 @@ fn perform(call: &Call, verb: &Verb, progress: &Progress) -> Result<ExitCode> {
             interrupted(&call.report, verb);
             Ok(died_by(number))
         }
-    }
-}
-
-/// What we were started with and changed, for programs of the user's that we start.
-struct StartedAs {
-    umask: u32,
-    descriptors: Vec<RawFd>,
-}
-
-impl StartedAs {
-    /// Does `work`, which starts a program of the user's, with what we were started with.
-    fn for_programs<T>(&self, work: impl FnOnce() -> T) -> T {
-        sys::as_we_were_started(self.umask, &self.descriptors, work)
     }
 }
 

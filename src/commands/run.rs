@@ -40,8 +40,7 @@ pub(super) async fn run(call: &Call, args: &RunArgs) -> Result<ExitCode> {
             "leave it out; to look at a cluster that does not start: {rcluster} up --retain",
         ));
     }
-    let started_as = &call.started_as;
-    let command = Command::new(&args.command, started_as.umask, &started_as.descriptors)?;
+    let command = Command::new(&args.command, &call.started_as)?;
     let mut signals = Signals::catch(true).map_err(|source| Error::Io {
         what: "catch signals".into(),
         source,

@@ -1,6 +1,7 @@
 //! `rcluster up`.
 
 use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::ExitCode;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
@@ -11,6 +12,7 @@ use crate::cli::{RestartPolicy, UpArgs};
 use crate::error::{Error, Result};
 use crate::ops::{self, Foreground, NodeLine, Restart};
 use crate::report::{LogPrinter, Shown};
+use crate::sys::reader_is_gone;
 use crate::sys::signals::Signals;
 
 /// How many batches of lines may wait to be read.
@@ -145,10 +147,17 @@ fn unread(error: Error) -> Result<Over> {
 struct Writer {
     lines: Option<SyncSender<Vec<NodeLine>>>,
     thread: Option<JoinHandle<io::Result<()>>>,
+    /// Where they go.
+    out: OwnedFd,
 }
 
 impl Writer {
     fn new(mut printer: LogPrinter) -> Result<Self> {
+        let out = printer.as_fd().try_clone_to_owned();
+        let out = out.map_err(|source| Error::Io {
+            what: "look at standard output".into(),
+            source,
+        })?;
         let (lines, come) = sync_channel::<Vec<NodeLine>>(QUEUE);
         let write = move || come.iter().try_for_each(|lines| printer.lines(&lines));
         let thread = thread::Builder::new().name("logs".into()).spawn(write);
@@ -159,11 +168,19 @@ impl Writer {
         Ok(Self {
             lines: Some(lines),
             thread: Some(thread),
+            out,
         })
     }
 
     /// Hands lines on. Of those that nobody has read for long, the newest are left out.
     fn write(&mut self, lines: &[NodeLine]) -> io::Result<()> {
+        // Where no node writes, a reader that went away would never be noticed.
+        let is_over = self.thread.as_ref().is_some_and(JoinHandle::is_finished);
+        if is_over || reader_is_gone(&self.out) {
+            return self
+                .finish_writing()
+                .and(Err(io::ErrorKind::BrokenPipe.into()));
+        }
         let sent = match &self.lines {
             Some(queue) if !lines.is_empty() => queue.try_send(lines.to_vec()),
             _ => Ok(()),

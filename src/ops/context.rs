@@ -37,7 +37,19 @@ impl Context {
 
     /// A wait for `what` under the verb's deadline.
     pub(super) fn patience(&self, what: impl Into<String>) -> Patience {
-        Patience::new(what, self.began, self.timeout)
+        let hint = if self.group.is_some() {
+            // Nothing is left of it that could be looked at, or gone on with.
+            Some(
+                "pass a longer --timeout; to look at a cluster that does not start: {rcluster} up --retain",
+            )
+        } else if self.verb == "wait" {
+            Some(
+                "look at `{rcluster} status`: `wait` starts and forms nothing itself; or pass a longer --timeout",
+            )
+        } else {
+            None
+        };
+        Patience::new(what, self.began, self.timeout).or(hint)
     }
 
     /// Locks the cluster, waiting while somebody else has it; with `make`, makes its directory.

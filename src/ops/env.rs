@@ -12,6 +12,23 @@ use super::status::status;
 use crate::error::{Error, Result};
 use crate::plan::Secrets;
 
+/// The names of all variables that there can be.
+pub const VARIABLES: [&str; 13] = [
+    "RCLUSTER_NAME",
+    "RCLUSTER_HOME",
+    "REDIS_URL",
+    "REDIS_CLUSTER_NODES",
+    "RCLUSTER_PORTS",
+    "REDIS_TLS_URL",
+    "RCLUSTER_TLS_CA",
+    "RCLUSTER_TLS_CERT",
+    "RCLUSTER_TLS_KEY",
+    "REDIS_USERNAME",
+    "REDIS_PASSWORD_FILE",
+    "REDIS_PASSWORD",
+    "REDISCLI_AUTH",
+];
+
 /// One variable. Printed with `{:?}`, it keeps its secret.
 #[derive(Clone, Debug)]
 pub struct Variable {
@@ -28,11 +45,13 @@ enum Value {
 
 impl Variable {
     fn new(name: &'static str, value: impl Into<String>) -> Self {
+        debug_assert!(VARIABLES.contains(&name), "{name}");
         let value = Value::Open(value.into());
         Self { name, value }
     }
 
     fn secret(name: &'static str, value: &str) -> Self {
+        debug_assert!(VARIABLES.contains(&name), "{name}");
         let value = Value::Secret(value.into());
         Self { name, value }
     }

@@ -56,7 +56,7 @@ pub use clean_logs::{Emptied, clean_logs};
 pub use context::Context;
 pub use create::{CreateWish, Planned, create, plan_create};
 pub use doctor::{DoctorWish, doctor};
-pub use env::{EnvAnswer, EnvFormat, Variable, env, environment, url};
+pub use env::{EnvAnswer, EnvFormat, VARIABLES, Variable, env, environment, url};
 pub use export::{Exported, export};
 pub use follow::{LogStart, NodeLine};
 pub use list::{Listed, list};

@@ -1,29 +1,30 @@
 //! `run`: a command of the user's with a cluster of its own.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::RawFd;
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 
-use super::env::Variable;
+use super::env::{VARIABLES, Variable};
 use crate::cluster::printable;
 use crate::error::{Error, Result};
 use crate::event::Events;
 use crate::server::{NoCommand, look_for_command};
-use crate::sys;
+use crate::sys::StartedAs;
 use crate::sys::process::Process;
 use crate::sys::signals::{Caught, Signals};
+
+/// "Exec format error" (execve(2)); the same number on every Linux.
+const ENOEXEC: i32 = 8;
 
 /// A command of the user's.
 #[derive(Clone, Debug)]
 pub struct Command {
     /// Its name and its arguments; at least one word.
     words: Vec<OsString>,
-    /// The umask that it gets.
-    umask: u32,
-    /// Open files that it gets beside the standard ones.
-    descriptors: Vec<RawFd>,
+    /// What it gets of ours.
+    started_as: StartedAs,
 }
 
 /// How a command ended.
@@ -34,13 +35,11 @@ pub struct RunEnd {
 }
 
 impl Command {
-    /// The command `words`, with the umask and the open files that we were started with. Refuses
-    /// what is no program.
-    pub fn new(words: &[OsString], umask: u32, descriptors: &[RawFd]) -> Result<Self> {
+    /// The command `words`, to be run as we were started. Refuses what is no program.
+    pub fn new(words: &[OsString], started_as: &StartedAs) -> Result<Self> {
         let command = Self {
             words: words.to_vec(),
-            umask,
-            descriptors: descriptors.to_vec(),
+            started_as: started_as.clone(),
         };
         let Some(program) = words.first() else {
             return Err(Error::usage(
@@ -51,14 +50,20 @@ impl Command {
         look_for_command(program).map_err(|why| match why {
             NoCommand::Missing => command.cannot_be_run(None),
             NoCommand::NotExecutable(why) => command.cannot_be_run(Some(format!("it is {why}"))),
+            NoCommand::NoInterpreter(path) => {
+                command.cannot_be_run(Some(format!("its interpreter {path} is not there")))
+            }
         })?;
         Ok(command)
     }
 
     /// Its name.
     pub fn name(&self) -> String {
-        let name = self.words.first().map(|name| name.to_string_lossy());
-        printable(&name.unwrap_or_default(), 80)
+        match self.words.first() {
+            Some(name) if name.is_empty() => "\"\"".into(),
+            Some(name) => printable(&name.to_string_lossy(), 80),
+            None => String::new(),
+        }
     }
 
     fn cannot_be_run(&self, why: Option<String>) -> Error {
@@ -71,8 +76,37 @@ impl Command {
             name: String::new(),
             why: None,
         })?;
+        let spawned = match self.try_spawn(program, None, arguments, variables) {
+            // A script without a first line that says whose it is: sh's, to whoever calls execvp(3).
+            Err(error) if error.raw_os_error() == Some(ENOEXEC) => {
+                let script = look_for_command(program).unwrap_or_else(|_| program.into());
+                self.try_spawn(OsStr::new("/bin/sh"), Some(script), arguments, variables)
+            }
+            spawned => spawned,
+        };
+        spawned.map_err(|error| match error.kind() {
+            // Its interpreter may be missing where it is not.
+            io::ErrorKind::NotFound if look_for_command(program).is_err() => {
+                self.cannot_be_run(None)
+            }
+            _ => self.cannot_be_run(Some(error.to_string())),
+        })
+    }
+
+    fn try_spawn(
+        &self,
+        program: &OsStr,
+        script: Option<PathBuf>,
+        arguments: &[OsString],
+        variables: &[Variable],
+    ) -> io::Result<tokio::process::Child> {
         let mut command = tokio::process::Command::new(program);
+        // What is left of another cluster in our environment would lead to that one.
+        for name in VARIABLES {
+            command.env_remove(name);
+        }
         command
+            .args(script)
             .args(arguments)
             .envs(
                 variables
@@ -83,14 +117,7 @@ impl Command {
             .stdout(Stdio::inherit())
             .stderr(Stdio::inherit());
         // In our process group, so that it owns the terminal as we do.
-        let spawned = sys::as_we_were_started(self.umask, &self.descriptors, || command.spawn());
-        spawned.map_err(|error| match error.kind() {
-            // Its interpreter may be missing where it is not.
-            io::ErrorKind::NotFound if look_for_command(program).is_err() => {
-                self.cannot_be_run(None)
-            }
-            _ => self.cannot_be_run(Some(error.to_string())),
-        })
+        self.started_as.for_programs(|| command.spawn())
     }
 }
 

@@ -4,7 +4,8 @@
 use std::env;
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::Permissions;
+use std::fs::{self, Permissions};
+use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -24,7 +25,7 @@ use super::wish::StartWish;
 use crate::error::{Error, Result};
 use crate::plan::PortChoice;
 use crate::server::Lifeline;
-use crate::store::Home;
+use crate::store::{ClusterName, Home};
 use crate::sys::mounts::memory_dir;
 use crate::sys::process::Process;
 
@@ -46,7 +47,7 @@ pub struct TemporaryWish {
     /// Where its home is made, instead of in memory, else among temporary files.
     pub parent: Option<PathBuf>,
     /// The `rcluster` program, if there is one: should we be killed, it ends what others have
-    /// started again in our cluster.
+    /// started in our home.
     pub program: Option<PathBuf>,
 }
 
@@ -105,14 +106,18 @@ impl Temporary {
 
     /// Ends the nodes, in their own time if it is short, and removes all that was made.
     pub async fn end(mut self) -> Result<()> {
-        let context = Context {
-            verb: "down",
-            began: Instant::now(),
-            ..self.place.context.clone()
-        };
-        if let Err(error) = down(&context, Some(GRACE)).await {
-            // What it refuses to end or to delete, the command's own among it, ends with the home.
-            context.events.detail(error.to_string());
+        // Who knows the home may have made more clusters in it.
+        for name in self.place.names() {
+            let context = Context {
+                verb: "down",
+                name,
+                began: Instant::now(),
+                ..self.place.context.clone()
+            };
+            if let Err(error) = down(&context, Some(GRACE)).await {
+                // What it refuses to end or to delete, the command's own among it, ends with the home.
+                context.events.detail(error.to_string());
+            }
         }
         self.place.remove()
     }
@@ -179,11 +184,10 @@ impl Place {
                 "--config=none".into(),
                 "--home".into(),
                 home.into(),
-                "--name".into(),
-                self.context.name.as_str().into(),
                 "down".into(),
                 "--yes".into(),
                 "--grace=0s".into(),
+                "--name".into(),
             ]
         };
         let last = program.map(words).unwrap_or_default();
@@ -206,9 +210,12 @@ impl Place {
             process.wait(DEATH);
         }
         if let Some(home) = self.home.take() {
-            let path = home.path().to_owned();
-            // Left to the lifeline if it fails.
-            home.close().map_err(Error::io("remove", &path))?;
+            let path = home.keep();
+            match fs::remove_dir_all(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                // Left to the lifeline if it fails.
+                removed => removed.map_err(Error::io("remove", &path))?,
+            }
         }
         if let Some(lifeline) = self.lifeline.take() {
             lifeline.release();
@@ -216,9 +223,19 @@ impl Place {
         Ok(())
     }
 
-    /// Kills the nodes, those too that others have started again outside of our group.
+    /// The clusters in our home: ours, and those that others have made.
+    fn names(&self) -> Vec<ClusterName> {
+        self.context.home.names().unwrap_or_default()
+    }
+
+    /// Kills the nodes, those too that others have started outside of our group.
     fn kill_others(&self) -> Vec<Process> {
-        let Ok(Some(cluster)) = self.context.home.cluster(&self.context.name) else {
+        let names = self.names().into_iter();
+        names.flat_map(|name| self.kill_all_of(&name)).collect()
+    }
+
+    fn kill_all_of(&self, name: &ClusterName) -> Vec<Process> {
+        let Ok(Some(cluster)) = self.context.home.cluster(name) else {
             return Vec::new();
         };
         let fleet = match cluster.manifest() {

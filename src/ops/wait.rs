@@ -13,6 +13,8 @@ pub(super) struct Patience {
     what: String,
     began: Instant,
     limit: Duration,
+    /// What to do when the deadline has passed, if it is nothing usual.
+    hint: Option<&'static str>,
 }
 
 impl Patience {
@@ -22,7 +24,13 @@ impl Patience {
             what: what.into(),
             began,
             limit,
+            hint: None,
         }
+    }
+
+    /// The same, and what to do when the deadline has passed.
+    pub(super) fn or(self, hint: Option<&'static str>) -> Self {
+        Self { hint, ..self }
     }
 
     /// What is waited for.
@@ -54,6 +62,7 @@ impl Patience {
             what: self.what.clone(),
             after: self.began.elapsed(),
             missing,
+            hint: self.hint,
         }
     }
 

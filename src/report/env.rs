@@ -8,9 +8,23 @@ use serde_json::{Map, Value, json};
 use crate::error::{Error, Result};
 use crate::ops::{EnvAnswer, EnvFormat, Variable};
 
-/// `variables` as `format` has them. `random` makes a delimiter that no value can foresee.
-pub fn variables(variables: &[Variable], format: EnvFormat, random: [u8; 20]) -> Result<String> {
+/// `variables` as `format` has them, and the end of those that are `stale` where the format can tell it.
+/// `random` makes a delimiter that no value can foresee.
+pub fn variables(
+    variables: &[Variable],
+    stale: &[&str],
+    format: EnvFormat,
+    random: [u8; 20],
+) -> Result<String> {
     let mut text = String::new();
+    for name in stale {
+        match format {
+            EnvFormat::Sh => writeln!(text, "unset {name}"),
+            EnvFormat::Fish => writeln!(text, "set -e {name}"),
+            EnvFormat::Dotenv | EnvFormat::Github | EnvFormat::Json => Ok(()),
+        }
+        .ok();
+    }
     for variable in variables {
         let (name, value) = (variable.name, variable.expose());
         // A string takes whatever is written to it.

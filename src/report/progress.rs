@@ -28,6 +28,8 @@ pub struct Progress {
     json: bool,
     verbose: bool,
     style: Style,
+    /// The program with the options that name the cluster.
+    program: String,
 }
 
 impl Progress {
@@ -51,6 +53,7 @@ impl Progress {
             json,
             verbose,
             style,
+            program: report.program.clone(),
         }
     }
 
@@ -117,6 +120,7 @@ impl Progress {
     }
 
     fn print(&self, event: &Event, line: &str) {
+        let line = &super::with_program(line, &self.program);
         let line = match event {
             Event::Note(_) | Event::Killed { .. } => format!("{} {line}", self.style.warn("note:")),
             Event::Warning(_) | Event::Died { .. } => {

@@ -31,15 +31,18 @@ read -r word || word=
 [ "$word" = over ] || kill -s KILL 0"#;
 
 /// Deletes the directory `$2` when the group `$1` is gone, unless it is told that all is over. What
-/// follows is run first, while the leader ends the group: it ends servers that somebody else started
-/// again. A group of zombies counts as there, and where PID 1 reaps nobody it stays so: then the
+/// follows is run first, while the leader ends the group, with the name of each directory in `$2`: it
+/// ends servers that somebody else started there. A group of zombies counts as there, and where PID 1 reaps nobody it stays so: then the
 /// directory has to wait for the last try.
 const CLEANER: &str = r#"trap '' HUP INT QUIT TERM
 read -r word || word=
 [ "$word" = over ] && exit
 group=$1 dir=$2 tries=0
 shift 2
-[ $# -eq 0 ] || "$@"
+for cluster in "$dir"/*/; do
+    cluster=${cluster%/}
+    [ $# -eq 0 ] || "$@" "${cluster##*/}"
+done
 while [ "$tries" -lt 40 ] && kill -s 0 -- "-$group" 2>/dev/null; do
     sleep 0.05 || sleep 1
     tries=$((tries + 1))
@@ -57,8 +60,8 @@ pub struct Lifeline {
 }
 
 impl Lifeline {
-    /// A lifeline for servers that live in `dir`. If we are killed, `last` is run before `dir` is
-    /// deleted.
+    /// A lifeline for servers that live in `dir`. If we are killed, `last` is run with the name of each
+    /// directory in `dir` as one more argument, before `dir` is deleted.
     pub fn new(dir: &Path, last: &[OsString]) -> io::Result<Self> {
         let leader = Guard::new(LEADER, &[])?;
         let mut arguments = vec![leader.0.id().to_string().into(), dir.into()];

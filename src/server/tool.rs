@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -59,12 +59,18 @@ pub enum NoCommand {
     Missing,
     /// There is one, and it cannot be executed, for this reason.
     NotExecutable(&'static str),
+    /// It is a script, and this interpreter that it names is not there.
+    NoInterpreter(String),
 }
 
-/// Looks for the program `name` as a shell does, by path or on `PATH`, and whether it is executable.
-pub fn look_for_command(name: &OsStr) -> Result<(), NoCommand> {
-    if which::which(name).is_ok() {
-        return Ok(());
+/// Looks for the program `name` as a shell does, by path or on `PATH`, and whether it is executable;
+/// its path.
+pub fn look_for_command(name: &OsStr) -> Result<PathBuf, NoCommand> {
+    if let Ok(program) = which::which(name) {
+        return match interpreter(&program) {
+            Some(missing) => Err(NoCommand::NoInterpreter(missing)),
+            None => Ok(program),
+        };
     }
     let is_path = name.as_encoded_bytes().contains(&b'/');
     let places = if is_path {
@@ -79,6 +85,17 @@ pub fn look_for_command(name: &OsStr) -> Result<(), NoCommand> {
         Some(found) if !found.is_dir() => Err(NoCommand::NotExecutable("not executable")),
         _ => Err(NoCommand::Missing),
     }
+}
+
+/// The interpreter that a script names and that is not there (execve(2), "Interpreter scripts").
+fn interpreter(script: &Path) -> Option<String> {
+    // What follows the line is none of our business, and a longer line is cut by the kernel too.
+    let mut line = [0; 256];
+    let read = File::open(script).and_then(|mut file| file.read(&mut line));
+    let line = line.get(..read.ok()?)?.strip_prefix(b"#!")?;
+    let line = String::from_utf8_lossy(line.split(|byte| *byte == b'\n').next()?);
+    let path = line.split_ascii_whitespace().next()?;
+    (!Path::new(path).exists()).then(|| path.to_owned())
 }
 
 /// A program to be run.

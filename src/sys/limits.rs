@@ -26,6 +26,13 @@ pub fn set_open_files(soft: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// The soft limit of open files of this process.
+pub(super) fn soft_open_files() -> Option<u64> {
+    getrlimit(Resource::RLIMIT_NOFILE)
+        .ok()
+        .map(|(soft, _)| soft)
+}
+
 /// What this machine has. `tasks` is how many processes are about to be started: whose limit is
 /// far away is not counted exactly.
 pub fn machine(home: &Path, tasks: u64) -> Machine {

@@ -32,24 +32,48 @@ pub fn private_umask() -> u32 {
     umask(Mode::from_bits_truncate(0o077)).bits()
 }
 
-/// Does `work`, a spawn of a program of the user's, with what we were started with and changed: the
-/// umask `mask`, and the open files `descriptors`.
-pub fn as_we_were_started<T>(mask: u32, descriptors: &[RawFd], work: impl FnOnce() -> T) -> T {
-    let ours = umask(Mode::from_bits_truncate(mask));
-    let set = |flags| {
-        let numbers = descriptors.iter();
-        numbers.for_each(|number| set_descriptor_flags(*number, flags));
-    };
-    set(FdFlag::empty());
-    let done = work();
-    set(FdFlag::FD_CLOEXEC);
-    umask(ours);
-    done
+/// What we were started with and change for ourselves, for programs of the user's that we start.
+#[derive(Clone, Debug)]
+pub struct StartedAs {
+    umask: u32,
+    descriptors: Vec<RawFd>,
+    /// The soft limit of open files; none if the kernel does not say.
+    open_files: Option<u64>,
+}
+
+impl StartedAs {
+    /// Remembers it, and from here on keeps what we write and what we have open to ourselves.
+    pub fn now() -> Self {
+        Self {
+            umask: private_umask(),
+            descriptors: keep_descriptors_to_ourselves(),
+            open_files: limits::soft_open_files(),
+        }
+    }
+
+    /// Does `work`, which starts a program of the user's, with what we were started with.
+    pub fn for_programs<T>(&self, work: impl FnOnce() -> T) -> T {
+        let ours = umask(Mode::from_bits_truncate(self.umask));
+        let files = limits::soft_open_files();
+        let set = |flags| {
+            let numbers = self.descriptors.iter();
+            numbers.for_each(|number| set_descriptor_flags(*number, flags));
+        };
+        // One that cannot be set is no reason not to start it.
+        let limit = |soft: Option<u64>| drop(soft.map(limits::set_open_files));
+        set(FdFlag::empty());
+        limit(self.open_files);
+        let done = work();
+        limit(files);
+        set(FdFlag::FD_CLOEXEC);
+        umask(ours);
+        done
+    }
 }
 
 /// Keeps what files were open when we started to ourselves: a server that lives on with a pipe or a
 /// lock of whoever called us would hold it open for as long. Returns their numbers.
-pub fn keep_descriptors_to_ourselves() -> Vec<RawFd> {
+fn keep_descriptors_to_ourselves() -> Vec<RawFd> {
     let Ok(entries) = std::fs::read_dir("/proc/self/fd") else {
         return Vec::new();
     };

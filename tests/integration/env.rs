@@ -320,3 +320,44 @@ fn tls_and_addresses_are_told_as_clients_need_them() {
     TcpStream::connect(address).expect("somebody listens there");
     sandbox.gone("down --yes");
 }
+
+#[test]
+fn what_another_cluster_left_in_the_shell_is_ended() {
+    let sandbox = Sandbox::new();
+    sandbox.ok("up -n secret --port auto --primaries 1 --replicas 0 --generate-password");
+    sandbox.ok("up -n plain --port auto --primaries 1 --replicas 0");
+    let rcluster = env!("CARGO_BIN_EXE_rcluster");
+    let in_shell = |shell: &str, script: &str| {
+        let mut program = Command::new(shell);
+        program
+            .env_remove("REDISCLI_AUTH")
+            .env("RCLUSTER_HOME", sandbox.home());
+        after(shell, &format!("{script}; env -0"), &mut program)
+    };
+    for (shell, first, second) in [
+        (
+            "sh",
+            format!("eval \"$({rcluster} -n secret env --with-secrets)\""),
+            format!("eval \"$({rcluster} -n plain env)\""),
+        ),
+        (
+            "fish",
+            format!("{rcluster} -n secret env --format fish --with-secrets | source"),
+            format!("{rcluster} -n plain env --format fish | source"),
+        ),
+    ] {
+        let env = in_shell(shell, &first);
+        assert!(env.contains_key("REDISCLI_AUTH"), "{shell}: {env:?}");
+        let env = in_shell(shell, &format!("{first}; {second}"));
+        assert_eq!(env["RCLUSTER_NAME"], "plain", "{shell}");
+        for name in ["REDISCLI_AUTH", "REDIS_PASSWORD", "REDIS_PASSWORD_FILE"] {
+            assert!(!env.contains_key(name), "{shell}: {name} is left");
+        }
+        // Of the same cluster they are as good as they were.
+        let again = first.replace(" --with-secrets", "");
+        let env = in_shell(shell, &format!("{first}; {again}"));
+        assert!(env.contains_key("REDISCLI_AUTH"), "{shell}: {env:?}");
+    }
+    sandbox.ok("down -n secret --yes");
+    sandbox.gone("down -n plain --yes");
+}

@@ -475,3 +475,92 @@ fn nodes_whose_directory_somebody_deletes_are_ended() {
         });
     }
 }
+
+#[test]
+fn a_reader_that_goes_away_is_noticed_while_no_node_writes() {
+    use std::io::Read as _;
+    let sandbox = Sandbox::new();
+    let mut child = sandbox
+        .command(&["up", "--foreground", "--port", "auto", "--primaries", "1"])
+        .args(["--replicas", "0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::from(
+            fs::File::create(sandbox.path().join("err")).expect("made"),
+        ))
+        .spawn()
+        .expect("runs");
+    let mut out = child.stdout.take().expect("a pipe");
+    out.read_exact(&mut [0; 64]).expect("an answer");
+    drop(out);
+    let status = wait_for("its end", || child.try_wait().expect("a child"));
+    assert_eq!(
+        status.code(),
+        Some(0),
+        "as every program whose reader has enough"
+    );
+    assert_eq!(sandbox.survivors().len(), 0);
+    assert_eq!(sandbox.files(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn standard_error_that_nobody_reads_keeps_it_from_nothing() {
+    use std::io::Read as _;
+    let sandbox = Sandbox::new();
+    // One pipe for both streams, as `2>&1 | less` has it.
+    let (mut reader, writer) = std::io::pipe().expect("a pipe");
+    let mut child = sandbox
+        .command(&["up", "--foreground", "--port", "auto", "--replicas", "0"])
+        .args(["--set", "loglevel=debug"])
+        .stdout(Stdio::from(writer.try_clone().expect("cloned")))
+        .stderr(Stdio::from(writer))
+        .spawn()
+        .expect("runs");
+    let mut said = Vec::new();
+    while !String::from_utf8_lossy(&said).contains("Ctrl-C ") {
+        let mut bytes = [0; 256];
+        let read = reader.read(&mut bytes).expect("readable");
+        assert!(read > 0, "{}", String::from_utf8_lossy(&said));
+        said.extend_from_slice(&bytes[..read]);
+    }
+    let status = sandbox.status();
+    // Far more than a pipe holds; then something to tell on standard error.
+    for port in ports(&status) {
+        for _ in 0..200 {
+            redis(port, &["PING", &"x".repeat(400)]);
+        }
+    }
+    kill_and_wait(pid_on(&status, ports(&status)[0]));
+    sandbox.wait_for_status("the death to be seen", |status| {
+        process_words(status)[0] == "dead"
+    });
+    signal("TERM", child.id());
+    wait_for("its end", || child.try_wait().expect("a child"));
+    assert_eq!(sandbox.survivors().len(), 0);
+    assert_eq!(sandbox.files(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_large_log_of_earlier_runs_is_not_read() {
+    let sandbox = Sandbox::new();
+    let port = ports(&sandbox.up("--primaries 1 --replicas 0"))[0];
+    sandbox.ok("stop");
+    let log = sandbox.node(port).join("server.log");
+    // A hole of 1 TiB, which nobody could read to its end, and a line behind it.
+    let file = fs::OpenOptions::new()
+        .append(true)
+        .open(&log)
+        .expect("there");
+    file.set_len(1 << 40).expect("grown");
+    std::io::Write::write_all(&mut &file, b"\nthe last word before\n").expect("written");
+    let foreground = Foreground::start(&sandbox, "");
+    wait_for("the new lines", || {
+        foreground
+            .out()
+            .contains("Ready to accept connections")
+            .then_some(())
+    });
+    assert!(!foreground.out().contains("the last word before"));
+    foreground.signal("INT");
+    assert_eq!(foreground.end(), (None, Some(2)));
+    sandbox.gone("down --yes");
+}

@@ -476,3 +476,134 @@ fn without_a_directory_named_the_home_is_in_memory_and_nobody_elses() {
         assert_eq!(lines[2], "tmpfs", "{ran}");
     }
 }
+
+#[test]
+fn what_another_cluster_left_in_the_environment_is_not_the_commands() {
+    let sandbox = Sandbox::new();
+    let mut command = command(&sandbox, &["-q", "--primaries=1", "--replicas=0"], "env");
+    let left = [
+        "REDIS_TLS_URL",
+        "RCLUSTER_TLS_CA",
+        "REDIS_PASSWORD",
+        "REDISCLI_AUTH",
+    ];
+    for name in left {
+        command.env(name, "of another");
+    }
+    command
+        .env("REDIS_URL", "redis://of.another")
+        .env("MINE", "kept");
+    let ran = Ran::of(command, "env");
+    assert_eq!(ran.code, Some(0), "{ran}");
+    assert!(
+        !ran.out.contains("of another") && !ran.out.contains("of.another"),
+        "{ran}"
+    );
+    assert!(ran.out.contains("MINE=kept\n"), "{ran}");
+    assert_nothing_left(&sandbox, &ran);
+}
+
+#[test]
+fn clusters_that_the_command_made_in_its_home_are_gone_with_it() {
+    let rcluster = env!("CARGO_BIN_EXE_rcluster");
+    let made = format!("{rcluster} -n two up -q --port auto --primaries 1 --replicas 0 >/dev/null");
+    let sandbox = Sandbox::new();
+    let small = ["-q", "--primaries=1", "--replicas=0"];
+    let ran = run(&sandbox, &small, &made);
+    assert_eq!(ran.code, Some(0), "{ran}");
+    assert_nothing_left(&sandbox, &ran);
+    // Whatever ends us.
+    let file = sandbox.path().join("made");
+    let script = format!("{made} && echo made > {}; exec sleep 30", file.display());
+    let running = Running::of(command(&sandbox, &small, &script), "run");
+    wait_for_file(&file);
+    signal("KILL", running.pid());
+    drop(running.end());
+    wait_for("everything to be gone", || {
+        let is_gone = sandbox.survivors().len() <= usize::from(is_asleep(&sandbox));
+        (is_gone && fs::read_dir(tmp(&sandbox)).expect("listed").count() == 0).then_some(())
+    });
+}
+
+/// Whether a command that was not ours to end still sleeps in the sandbox.
+fn is_asleep(sandbox: &Sandbox) -> bool {
+    sandbox.survivors().keys().any(|pid| {
+        fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "sleep\n")
+    })
+}
+
+#[test]
+fn the_limit_of_open_files_is_the_commands_as_it_was_ours() {
+    let sandbox = Sandbox::new();
+    let command = command(
+        &sandbox,
+        &["-q", "--primaries=1", "--replicas=0"],
+        "ulimit -Sn",
+    );
+    let mut limited = Command::new("sh");
+    limited
+        .args(["-c", "ulimit -Sn 64; exec \"$0\" \"$@\""])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .current_dir(sandbox.path());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => limited.env(name, value),
+            None => limited.env_remove(name),
+        };
+    }
+    let ran = Ran::of(limited, "run");
+    assert_eq!((ran.code, ran.out.as_str()), (Some(0), "64\n"), "{ran}");
+    assert_nothing_left(&sandbox, &ran);
+}
+
+#[test]
+fn a_home_that_the_command_removed_is_no_failure() {
+    let sandbox = Sandbox::new();
+    let small = ["-q", "--primaries=1", "--replicas=0"];
+    let ran = run(&sandbox, &small, "rm -rf \"$RCLUSTER_HOME\"");
+    assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{ran}");
+    assert_nothing_left(&sandbox, &ran);
+}
+
+#[test]
+fn scripts_are_run_as_env_runs_them() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let sandbox = Sandbox::new();
+    let script = |name: &str, text: &str| {
+        let path = sandbox.script(name, "");
+        fs::write(&path, text).expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("executable");
+        path
+    };
+    let dir = tmp(&sandbox);
+    let run = |program: &str| {
+        let mut line = vec!["run", "-q", "--primaries=1", "--replicas=0", "--tmp-dir"];
+        line.extend([dir.to_str().expect("UTF-8"), "--", program, "7"]);
+        sandbox.run_words(&line)
+    };
+    // Known before a cluster is made: it would be told in the log.
+    let ran = run(&script("orphan", "#!/no/such/interpreter -x\nexit 1\n"));
+    assert_eq!(ran.code, Some(126), "{ran}");
+    assert!(
+        ran.err
+            .contains("its interpreter /no/such/interpreter is not there"),
+        "{ran}"
+    );
+    let ran = run(&script("bare", "exit $1\n"));
+    assert_eq!(ran.code, Some(7), "{ran}");
+    let ran = run("");
+    assert_eq!(ran.code, Some(127), "{ran}");
+    assert!(ran.err.contains("there is no program \"\""), "{ran}");
+    assert_nothing_left(&sandbox, &ran);
+}
+
+#[test]
+fn files_of_settings_that_are_wrong_are_a_failure_of_ours() {
+    let sandbox = Sandbox::new();
+    sandbox.file("rcluster.toml", "primaries = \n");
+    let ran = run(&sandbox, &["--json"], "true");
+    assert_eq!(ran.code, Some(125), "{ran}");
+    assert_eq!(ran.json_error()["code"], "usage", "{ran}");
+    assert_nothing_left(&sandbox, &ran);
+}

@@ -216,3 +216,44 @@ fn bad_input_leaves_a_cluster_that_exists_alone() {
     );
     sandbox.ok("down --yes");
 }
+
+/// A hint can be typed as it stands, and means the cluster that was named, whatever the environment says.
+#[test]
+fn hints_name_the_cluster_that_was_named() {
+    let sandbox = Sandbox::new();
+    let other = sandbox.path().join("o'ther $(id) home");
+    let other = other.to_str().expect("UTF-8");
+    let quoted = format!("'{}'", other.replace('\'', r"'\''"));
+    let hint = |arguments: &[&str], name: Option<&str>| {
+        let mut command = sandbox.command(arguments);
+        if let Some(name) = name {
+            command.env("RCLUSTER_NAME", name);
+        }
+        let ran = Ran::of(command, &format!("{arguments:?}"));
+        assert_eq!(ran.code, Some(4), "{ran}");
+        let (_, hint) = ran.err.split_once("hint: ").expect("a hint");
+        hint.to_owned()
+    };
+    for (arguments, name, wanted) in [
+        (&["stop"][..], None, "`rcluster list`".to_owned()),
+        (&["-n", "x", "stop"], None, "`rcluster -n x list`".into()),
+        (&["stop"], Some("x"), "`rcluster list`".into()),
+        (&["-n", "x", "stop"], Some("x"), "`rcluster list`".into()),
+        (
+            &["-n", "default", "stop"],
+            Some("x"),
+            "`rcluster -n default list`".into(),
+        ),
+        (
+            &["--home", other, "stop"],
+            None,
+            format!("`rcluster --home {quoted} list`"),
+        ),
+    ] {
+        let said = hint(arguments, name);
+        assert!(said.contains(&wanted), "{arguments:?}: {said}");
+    }
+    let home = sandbox.home();
+    let said = hint(&["--home", home.to_str().expect("UTF-8"), "stop"], None);
+    assert!(said.contains("`rcluster list`"), "{said}");
+}
