@@ -1,74 +1,21 @@
 //! `up --foreground`: what is told of the nodes, which are started again, and what is left.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
 use crate::sandbox::{
-    Sandbox, hang_up_is_heard, kill_and_wait, node_on, nodes, pid_on, ports, process_words, redis,
-    set_on_both, signal, wait_for,
+    Recorded, Sandbox, hang_up_is_heard, kill_and_wait, node_on, nodes, pid_on, ports,
+    process_words, redis, set_on_both, signal, wait_for,
 };
 
-/// `up --foreground` in the background, with what it says in two files; killed when dropped.
-struct Foreground {
-    child: Child,
-    out: PathBuf,
-    err: PathBuf,
-}
-
-impl Foreground {
-    /// Starts it and waits until it says how it will end.
-    fn start(sandbox: &Sandbox, line: &str) -> Self {
-        let (out, err) = (sandbox.path().join("out"), sandbox.path().join("err"));
-        let arguments: Vec<&str> = "up --foreground"
-            .split(' ')
-            .chain(line.split_ascii_whitespace())
-            .collect();
-        let file = |path: &Path| fs::File::create(path).expect("made");
-        let child = sandbox
-            .command(&arguments)
-            .stdout(Stdio::from(file(&out)))
-            .stderr(Stdio::from(file(&err)))
-            .spawn()
-            .expect("runs");
-        let foreground = Self { child, out, err };
-        foreground.wait_until_it_says("Ctrl-C ");
-        foreground
-    }
-
-    fn out(&self) -> String {
-        fs::read_to_string(&self.out).expect("readable")
-    }
-
-    fn err(&self) -> String {
-        fs::read_to_string(&self.err).expect("readable")
-    }
-
-    fn wait_until_it_says(&self, what: &str) {
-        wait_for(&format!("\"{what}\" on standard error"), || {
-            self.err().contains(what).then_some(())
-        });
-    }
-
-    fn signal(&self, name: &str) {
-        signal(name, self.child.id());
-    }
-
-    /// Its exit code and the signal that ended it.
-    fn end(mut self) -> (Option<i32>, Option<i32>) {
-        use std::os::unix::process::ExitStatusExt as _;
-        let status = wait_for("its end", || self.child.try_wait().expect("a child"));
-        (status.code(), status.signal())
-    }
-}
-
-impl Drop for Foreground {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
+/// `up --foreground` in the background, when it has said how it will end.
+fn foreground(sandbox: &Sandbox, line: &str) -> Recorded {
+    let foreground = sandbox.record(&format!("up --foreground {line}"));
+    foreground.wait_until_it_says("Ctrl-C ");
+    foreground
 }
 
 fn replica_and_primary(status: &Value) -> [u64; 2] {
@@ -87,7 +34,7 @@ fn a_cluster_that_it_made_is_gone_with_it() {
         if name == "HUP" && !hang_up_is_heard() {
             continue;
         }
-        let foreground = Foreground::start(&sandbox, "--port auto");
+        let foreground = foreground(&sandbox, "--port auto");
         let status = sandbox.status();
         assert_eq!(status["state"], "ok", "{status}");
         for port in ports(&status) {
@@ -122,7 +69,7 @@ fn a_cluster_that_was_there_before_keeps_its_data() {
     let sandbox = Sandbox::new();
     let port = ports(&sandbox.up("--replicas 0 --primaries 1"))[0];
     assert_eq!(redis(port, &["SET", "wat", "2"]), "OK");
-    let foreground = Foreground::start(&sandbox, "");
+    let foreground = foreground(&sandbox, "");
     assert!(
         foreground.err().contains("their data is kept"),
         "{}",
@@ -139,7 +86,7 @@ fn a_cluster_that_was_there_before_keeps_its_data() {
 #[test]
 fn kept_nodes_keep_running() {
     let sandbox = Sandbox::new();
-    let foreground = Foreground::start(&sandbox, "--port auto --replicas 0 --keep");
+    let foreground = foreground(&sandbox, "--port auto --replicas 0 --keep");
     let before = sandbox.status();
     foreground.signal("INT");
     assert_eq!(foreground.end(), (None, Some(2)));
@@ -152,7 +99,7 @@ fn kept_nodes_keep_running() {
 #[test]
 fn a_node_that_dies_is_told_of_with_its_reason_and_is_left_alone_unless_asked() {
     let sandbox = Sandbox::new();
-    let foreground = Foreground::start(&sandbox, "--port auto");
+    let foreground = foreground(&sandbox, "--port auto");
     let status = sandbox.status();
     let [replica, primary] = replica_and_primary(&status);
     kill_and_wait(pid_on(&status, replica));
@@ -174,7 +121,7 @@ fn a_node_that_dies_is_told_of_with_its_reason_and_is_left_alone_unless_asked() 
 #[test]
 fn nodes_that_fail_are_started_again() {
     let sandbox = Sandbox::new();
-    let foreground = Foreground::start(&sandbox, "--port auto --restart on-failure");
+    let foreground = foreground(&sandbox, "--port auto --restart on-failure");
     let status = sandbox.status();
     for port in replica_and_primary(&status) {
         kill_and_wait(pid_on(&status, port));
@@ -201,7 +148,7 @@ fn a_crashed_primary_that_writes_only_snapshots_waits_too() {
 }
 
 fn waits_for_its_replica_to_take_over(sandbox: &Sandbox, line: &str, why: &str) {
-    let foreground = Foreground::start(
+    let foreground = foreground(
         sandbox,
         &format!("--port auto {line} --restart on-failure --node-timeout 1s"),
     );
@@ -229,8 +176,7 @@ fn waits_for_its_replica_to_take_over(sandbox: &Sandbox, line: &str, why: &str) 
 fn stopped_by_another_verb_it_ends_well_and_starts_nothing_again() {
     for verb in ["stop", "down --yes"] {
         let sandbox = Sandbox::new();
-        let foreground =
-            Foreground::start(&sandbox, "--port auto --replicas 0 --restart on-failure");
+        let foreground = foreground(&sandbox, "--port auto --replicas 0 --restart on-failure");
         sandbox.ok(verb);
         foreground.wait_until_it_says("cluster \"default\" was stopped");
         assert!(
@@ -247,7 +193,7 @@ fn stopped_by_another_verb_it_ends_well_and_starts_nothing_again() {
 #[test]
 fn that_every_node_failed_is_a_failure() {
     let sandbox = Sandbox::new();
-    let foreground = Foreground::start(&sandbox, "--port auto --replicas 0");
+    let foreground = foreground(&sandbox, "--port auto --replicas 0");
     for pid in sandbox.servers().into_keys() {
         signal("KILL", pid);
     }
@@ -262,7 +208,7 @@ fn that_every_node_failed_is_a_failure() {
 fn a_second_interrupt_does_not_wait() {
     let sandbox = Sandbox::new();
     // A script that never ends keeps its server from hearing SIGTERM.
-    let foreground = Foreground::start(&sandbox, "--port auto --replicas 0 --set lua-time-limit=0");
+    let foreground = foreground(&sandbox, "--port auto --replicas 0 --set lua-time-limit=0");
     let port = ports(&sandbox.status())[0];
     let asleep = std::thread::spawn(move || {
         Command::new("redis-cli")
@@ -291,33 +237,15 @@ fn a_second_interrupt_does_not_wait() {
 #[test]
 fn with_json_only_the_answer_is_on_standard_output() {
     let sandbox = Sandbox::new();
-    let mut child = sandbox
-        .command(&[
-            "up",
-            "--foreground",
-            "--json",
-            "--port",
-            "auto",
-            "--replicas",
-            "0",
-        ])
-        .stdout(Stdio::from(
-            fs::File::create(sandbox.path().join("out")).expect("made"),
-        ))
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("runs");
+    let mut foreground = sandbox.record("up --foreground --json --port auto --replicas 0");
     let answer: Value = wait_for("the answer", || {
-        serde_json::from_str(&fs::read_to_string(sandbox.path().join("out")).ok()?).ok()
+        serde_json::from_str(&foreground.out()).ok()
     });
     assert_eq!(answer["state"], "ok");
-    signal("TERM", child.id());
-    child.wait().expect("reaped");
-    let out = fs::read_to_string(sandbox.path().join("out")).expect("readable");
-    assert_eq!(
-        serde_json::from_str::<Value>(&out).expect("one document"),
-        answer
-    );
+    foreground.signal("TERM");
+    foreground.wait();
+    let out: Value = serde_json::from_str(&foreground.out()).expect("one document");
+    assert_eq!(out, answer);
     assert_eq!(sandbox.files(), Vec::<PathBuf>::new());
 }
 
@@ -338,7 +266,7 @@ fn its_options_need_it() {
 fn a_stop_by_another_verb_is_not_undone_while_a_primary_waits() {
     let sandbox = Sandbox::new();
     // No replica can be elected: there is no majority of primaries.
-    let foreground = Foreground::start(
+    let foreground = foreground(
         &sandbox,
         "--port auto --primaries 1 --ephemeral --restart on-failure",
     );
@@ -356,7 +284,7 @@ fn a_stop_by_another_verb_is_not_undone_while_a_primary_waits() {
 #[test]
 fn a_primary_that_nobody_can_succeed_is_left_down_in_the_end() {
     let sandbox = Sandbox::new();
-    let foreground = Foreground::start(
+    let foreground = foreground(
         &sandbox,
         "--port auto --primaries 1 --ephemeral --restart on-failure --timeout 5s",
     );
@@ -376,14 +304,10 @@ fn while_somebody_else_has_the_lock_a_signal_touches_nothing() {
     let before = sandbox.up("--replicas 0");
     let lock = fs::File::open(sandbox.cluster().join("lock")).expect("there");
     lock.lock().expect("free");
-    let mut waiting = sandbox.spawn("up --foreground");
-    // It has said so when it has begun to wait.
-    std::thread::sleep(std::time::Duration::from_millis(300));
-    assert!(waiting.is_running());
-    signal("TERM", waiting.pid());
-    let ran = waiting.end();
-    assert_eq!((ran.code, ran.signal), (None, Some(15)), "{ran}");
-    assert!(ran.err.contains("waiting for the lock"), "{ran}");
+    let waiting = sandbox.record("up --foreground");
+    waiting.wait_until_it_says("waiting for the lock");
+    waiting.signal("TERM");
+    assert_eq!(waiting.end(), (None, Some(15)));
     drop(lock);
     let after = sandbox.status();
     assert_eq!(after["nodes"], before["nodes"]);
@@ -461,7 +385,7 @@ fn a_start_that_fails_leaves_nothing() {
 #[test]
 fn nodes_whose_directory_somebody_deletes_are_ended() {
     let sandbox = Sandbox::new();
-    let foreground = Foreground::start(&sandbox, "--port auto --replicas 0");
+    let foreground = foreground(&sandbox, "--port auto --replicas 0");
     let before = sandbox.status();
     fs::remove_dir_all(sandbox.cluster()).expect("removed");
     foreground.wait_until_it_says("was deleted while its nodes ran");

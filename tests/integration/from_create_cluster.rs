@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 
-use crate::logs::Followed;
 use crate::sandbox::{Ran, Sandbox, free_ports, nodes, redis, wait_for};
 
 fn page() -> String {
@@ -52,9 +51,9 @@ fn run(sandbox: &Sandbox, line: &str) {
 
 /// Runs `logs -f …` until it has shown lines; it is still there to be interrupted.
 fn follow(sandbox: &Sandbox, line: &str) {
-    let followed = Followed::new(sandbox, line);
+    let followed = sandbox.record(line);
     wait_for("lines of a log", || {
-        followed.text().contains('\n').then_some(())
+        followed.out().contains('\n').then_some(())
     });
     followed.interrupt();
 }

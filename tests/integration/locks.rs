@@ -150,11 +150,11 @@ fn who_holds_the_lock_is_named_and_status_needs_none() {
 fn a_verb_goes_on_as_soon_as_the_holder_of_the_lock_is_killed() {
     let sandbox = Sandbox::new();
     let holder = holder(&sandbox);
-    let waiting = sandbox.spawn("stop --grace 100ms --verbose");
+    let waiting = sandbox.record("stop --grace 100ms --verbose");
+    waiting.wait_until_it_says("waiting for the lock");
     signal("STOP", holder.pid());
-    assert!(holder.kill_after(std::time::Duration::from_millis(300)));
-    let ran = waiting.end();
-    assert_eq!(ran.code, Some(0), "{ran}");
+    assert!(holder.kill_after(std::time::Duration::ZERO));
+    assert_eq!(waiting.end(), (Some(0), None));
     assert!(sandbox.survivors().is_empty());
     let_go(&sandbox);
 }

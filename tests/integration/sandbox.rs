@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tempfile::NamedTempFile;
 
 /// Above this a test hangs: far longer than anything may take on a loaded machine.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -118,6 +119,20 @@ impl Sandbox {
     pub(crate) fn spawn(&self, line: &str) -> Running {
         let arguments: Vec<&str> = line.split_ascii_whitespace().collect();
         Running::of(self.command(&arguments), line)
+    }
+
+    /// Runs the program in the background, with what it says in files.
+    pub(crate) fn record(&self, line: &str) -> Recorded {
+        let arguments: Vec<&str> = line.split_ascii_whitespace().collect();
+        let file = || NamedTempFile::new_in(self.path()).expect("made");
+        let (out, err) = (file(), file());
+        let child = self
+            .command(&arguments)
+            .stdout(out.reopen().expect("opened"))
+            .stderr(err.reopen().expect("opened"))
+            .spawn()
+            .expect("the program runs");
+        Recorded { child, out, err }
     }
 
     /// `up` on ports that it chooses itself, and its answer.
@@ -300,6 +315,67 @@ impl Running {
 }
 
 impl Drop for Running {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// The program in the background, with what it says in two files; killed when dropped.
+pub(crate) struct Recorded {
+    child: Child,
+    out: NamedTempFile,
+    err: NamedTempFile,
+}
+
+impl Recorded {
+    pub(crate) fn out(&self) -> String {
+        fs::read_to_string(&self.out).expect("UTF-8")
+    }
+
+    pub(crate) fn err(&self) -> String {
+        fs::read_to_string(&self.err).expect("UTF-8")
+    }
+
+    pub(crate) fn wait_until_it_writes(&self, what: &str) {
+        wait_for(&format!("\"{what}\" on standard output"), || {
+            self.out().contains(what).then_some(())
+        });
+    }
+
+    pub(crate) fn wait_until_it_says(&self, what: &str) {
+        wait_for(&format!("\"{what}\" on standard error"), || {
+            self.err().contains(what).then_some(())
+        });
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        signal(name, self.child.id());
+    }
+
+    /// Waits for its end: its exit code and the signal that ended it.
+    pub(crate) fn wait(&mut self) -> (Option<i32>, Option<i32>) {
+        use std::os::unix::process::ExitStatusExt as _;
+        let status = wait_for("its end", || self.child.try_wait().expect("a child"));
+        (status.code(), status.signal())
+    }
+
+    /// The same, where nobody reads what it said.
+    pub(crate) fn end(mut self) -> (Option<i32>, Option<i32>) {
+        self.wait()
+    }
+
+    /// Interrupts it, after which it must be dead by that signal and have said nothing of it; what
+    /// it wrote.
+    pub(crate) fn interrupt(mut self) -> String {
+        self.signal("INT");
+        assert_eq!(self.wait(), (None, Some(2)), "{}", self.err());
+        assert_eq!(self.err(), "");
+        self.out()
+    }
+}
+
+impl Drop for Recorded {
     fn drop(&mut self) {
         self.child.kill().ok();
         self.child.wait().ok();

@@ -10,7 +10,6 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::logs::Followed;
 use crate::sandbox::{Ran, Sandbox, free_ports, signal, wait_for};
 
 fn read(name: &str) -> String {
@@ -177,9 +176,9 @@ impl Reader<'_> {
 
     /// Each line of `logs -f` is a document; they end when they are interrupted.
     fn follow(&mut self) {
-        let following = Followed::new(self.sandbox, "logs -f --tail 5 --json");
+        let following = self.sandbox.record("logs -f --tail 5 --json");
         wait_for("lines of all nodes", || {
-            (following.text().matches('\n').count() >= 6).then_some(())
+            (following.out().matches('\n').count() >= 6).then_some(())
         });
         for line in following.interrupt().lines() {
             let document = serde_json::from_str(line).expect("a document");
