@@ -394,7 +394,8 @@ fn a_killed_primary_is_replaced_and_comes_back() {
     let cluster = small(&tmp(&sandbox))
         .primaries(3)
         .replicas(1)
-        .node_timeout(Duration::from_secs(1))
+        // Time to look at it before its replica is elected.
+        .node_timeout(Duration::from_secs(5))
         .set("repl-diskless-sync-delay", "0")
         .start_blocking()
         .expect("started");
@@ -449,34 +450,42 @@ fn a_killed_primary_is_replaced_and_comes_back() {
 #[test]
 fn what_does_not_come_is_told_when_the_time_is_over() {
     let sandbox = Sandbox::new();
-    let cluster = small(&tmp(&sandbox))
+    // Each takes all the time that there is for anything, a start included; together, they take
+    // it once.
+    std::thread::scope(|scope| {
+        for dead in [1, 3] {
+            let dir = tmp(&sandbox);
+            scope.spawn(move || waits_in_vain(&dir, dead));
+        }
+    });
+    assert_nothing_left(&sandbox, "stop");
+}
+
+/// Waits for a cluster of three primaries of which `dead` are killed. Nobody can take their place.
+fn waits_in_vain(dir: &Path, dead: usize) {
+    let cluster = small(dir)
         .primaries(3)
-        .timeout(Duration::from_secs(3))
+        .timeout(Duration::from_secs(10))
         .start_blocking()
         .expect("started");
-    let nodes = cluster.nodes().expect("seen");
-    cluster.kill(&nodes[0]).expect("killed");
+    for node in &cluster.nodes().expect("seen")[..dead] {
+        cluster.kill(node).expect("killed");
+    }
     let began = Instant::now();
-    // Nobody can take its place.
     let error = cluster.wait_serving().expect_err("in vain");
     assert_eq!(error.code(), "timed_out");
     assert!(error.problems().count() > 0, "{error:?}");
+    // Not less; nor the 60 s that nobody asked for.
     assert!(
-        (3..6).contains(&began.elapsed().as_secs()),
+        (10..40).contains(&began.elapsed().as_secs()),
         "{:?}",
         began.elapsed()
     );
-    for node in &nodes {
-        cluster.kill(node).expect("killed");
+    if dead == 3 {
+        cluster.start_nodes().expect("all of them anew");
+        assert!(cluster.status().expect("seen").is_ready());
     }
-    assert_eq!(
-        cluster.wait_serving().expect_err("in vain").code(),
-        "timed_out"
-    );
-    cluster.start_nodes().expect("all of them anew");
-    assert!(cluster.status().expect("seen").is_ready());
     cluster.stop().expect("stopped");
-    assert_nothing_left(&sandbox, "stop");
 }
 
 /// Does in a process of its own what the environment says; for the tests below.
@@ -563,13 +572,9 @@ fn a_process_that_does_not_drop_its_cluster_leaves_nothing() {
             };
             assert_eq!(ran.code, code, "{ran}");
         }
-        let began = Instant::now();
-        wait_for("the servers to be gone", || {
-            sandbox.survivors().is_empty().then_some(())
-        });
-        let took = began.elapsed();
-        assert!(took < Duration::from_secs(2), "{how}: {took:?}");
-        assert!(TcpStream::connect(&*at).is_err(), "{how}");
+        sandbox.is_soon_empty(how);
+        // The last of a server's threads may hold its port when nothing else is left of it.
+        wait_for("the port to be free", || TcpStream::connect(&*at).err());
         // Which waits until nothing is left of the servers' group: for some, until init reaps.
         wait_for("the directory to be gone", || {
             (fs::read_dir(&dir).expect("listed").count() == 0).then_some(())

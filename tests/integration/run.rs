@@ -187,28 +187,24 @@ fn signals_are_passed_on_and_the_command_decides() {
 }
 
 /// Types `keys` into a terminal of its own that `command` runs in, once `file` is there.
-fn on_a_terminal(sandbox: &Sandbox, line: &str, file: &Path, keys: &[u8]) -> (Option<i32>, String) {
+fn on_a_terminal(sandbox: &Sandbox, line: &str, file: &Path, keys: &[u8]) -> Ran {
     let mut terminal = Command::new("script");
     terminal
         .args(["-q", "-e", "-c", line, "/dev/null"])
         .env("RCLUSTER_HOME", sandbox.home())
         .current_dir(sandbox.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped());
+        .stdin(Stdio::piped());
     if let Some(server) = std::env::var_os("RCLUSTER_TEST_SERVER") {
         terminal.env("RCLUSTER_SERVER", server);
     }
-    let mut terminal = terminal.spawn().expect("script(1) runs");
+    let mut terminal = Running::of(terminal, line);
     wait_for_file(file);
-    let mut keyboard = terminal.stdin.take().expect("a pipe");
+    let mut keyboard = terminal.stdin();
     keyboard.write_all(keys).expect("typed");
-    keyboard.flush().expect("typed");
-    let output = terminal.wait_with_output().expect("reaped");
+    // Closed before the end it would type an end of file.
+    let ran = terminal.end();
     drop(keyboard);
-    (
-        output.status.code(),
-        String::from_utf8_lossy(&output.stdout).into_owned(),
-    )
+    ran
 }
 
 #[test]
@@ -230,10 +226,10 @@ fn an_interrupt_at_the_terminal_reaches_the_command_once() {
     // That the command ends at once is the hard case: its end and the interrupt come together.
     for _ in 0..5 {
         fs::remove_file(&file).ok();
-        let (code, said) = on_a_terminal(&sandbox, &line, &file, b"\x03");
-        assert_eq!(code, Some(5), "{said}");
+        let ran = on_a_terminal(&sandbox, &line, &file, b"\x03");
+        assert_eq!(ran.code, Some(5), "{ran}");
         assert_eq!(fs::read_to_string(&file).expect("written"), "ready\nINT\n");
-        assert_nothing_left(&sandbox, said);
+        assert_nothing_left(&sandbox, ran);
     }
 }
 
@@ -241,7 +237,11 @@ fn an_interrupt_at_the_terminal_reaches_the_command_once() {
 fn started_to_ignore_a_hang_up_it_does() {
     let sandbox = Sandbox::new();
     let file = sandbox.path().join("ready");
-    let script = format!("echo ready > {}; sleep 1; exit 4", file.display());
+    // It ends when the hang-up was sent, whenever that is.
+    let script = format!(
+        "echo ready > {}; until test -e sent; do sleep 0.05; done; exit 4",
+        file.display()
+    );
     let command = command(&sandbox, &["-q", "--replicas=0"], &script);
     let mut nohup = Command::new("nohup");
     nohup
@@ -257,6 +257,7 @@ fn started_to_ignore_a_hang_up_it_does() {
     let running = Running::of(nohup, "run");
     wait_for_file(&file);
     signal("HUP", running.pid());
+    sandbox.file("sent", "");
     let ran = running.end();
     assert_eq!(ran.code, Some(4), "{ran}");
     assert_nothing_left(&sandbox, &ran);
@@ -278,9 +279,9 @@ fn the_command_may_ask_at_the_terminal() {
         env!("CARGO_BIN_EXE_rcluster"),
         tmp(&sandbox).display()
     );
-    let (code, said) = on_a_terminal(&sandbox, &line, &file, b"yes\r");
-    assert_eq!(code, Some(0), "{said}");
-    assert_nothing_left(&sandbox, said);
+    let ran = on_a_terminal(&sandbox, &line, &file, b"yes\r");
+    assert_eq!(ran.code, Some(0), "{ran}");
+    assert_nothing_left(&sandbox, ran);
 }
 
 #[test]
@@ -336,11 +337,8 @@ fn killed_at_any_moment_its_nodes_are_gone_within_two_seconds() {
         }
         assert!(running.is_running(), "{script}");
         signal("KILL", running.pid());
-        let killed = Instant::now();
         // The command is not ours to end; its directory is the sandbox itself.
-        wait_for("the nodes to be gone", || sandbox.survivors().is_empty().then_some(()));
-        let took = killed.elapsed();
-        assert!(took < Duration::from_secs(2), "{script}: {took:?}");
+        sandbox.is_soon_empty(&script);
         wait_for("the home to be gone", || {
             (fs::read_dir(tmp(&sandbox)).expect("listed").count() == 0).then_some(())
         });

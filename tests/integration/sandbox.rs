@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
@@ -229,6 +229,21 @@ impl Sandbox {
         servers.map(|(pid, cwd)| (*pid, cwd.clone())).collect()
     }
 
+    /// Waits until nothing runs here any more, which must be so within two seconds. Those are promised
+    /// on a machine that is free: time in which somebody waited for a processor does not count.
+    pub(crate) fn is_soon_empty(&self, what: &str) {
+        let (began, waited) = (Instant::now(), waited_for_processors());
+        wait_for("the servers to be gone", || {
+            self.survivors().is_empty().then_some(())
+        });
+        let took = began.elapsed();
+        let waited = waited_for_processors().saturating_sub(waited);
+        assert!(
+            took < Duration::from_secs(2) + waited,
+            "{what}: {took:?}, in {waited:?} of which the machine was too busy"
+        );
+    }
+
     /// What is in the home, all levels, relative.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
@@ -289,6 +304,11 @@ impl Running {
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Its standard input, if that was made a pipe.
+    pub(crate) fn stdin(&mut self) -> ChildStdin {
+        self.child.stdin.take().expect("a pipe")
     }
 
     /// Whether it has not ended yet.
@@ -522,6 +542,15 @@ fn finish(child: &mut Child, line: &str) -> Output {
         stdout: out.join().expect("read"),
         stderr: err.join().expect("read"),
     }
+}
+
+/// For how long, since the machine was started, somebody has waited for a processor: nothing where
+/// the kernel does not tell.
+fn waited_for_processors() -> Duration {
+    let text = fs::read_to_string("/proc/pressure/cpu").unwrap_or_default();
+    let mut words = text.lines().take(1).flat_map(str::split_ascii_whitespace);
+    let total = words.find_map(|word| word.strip_prefix("total=")?.parse().ok());
+    Duration::from_micros(total.unwrap_or(0))
 }
 
 /// Looks until `look` finds something.
