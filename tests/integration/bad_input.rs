@@ -209,9 +209,9 @@ fn what_is_no_server_is_told_within_five_seconds() {
             10,
             words,
         );
-        // The machine may be busy; the limit itself is 4.5 s.
+        // The limit itself is 4.5 s. The machine may be busy; the script would take 60 s.
         assert!(
-            began.elapsed() < Duration::from_secs(8),
+            began.elapsed() < Duration::from_secs(20),
             "{server}: {:?}",
             began.elapsed()
         );

@@ -29,7 +29,8 @@ fn a_cluster_is_waited_for_through_its_whole_life() {
     sandbox.fails("wait --for happiness", 2);
 
     sandbox.ok("start --primaries 3 --replicas 1 --port auto");
-    let lacks = missing(&sandbox, "wait --timeout 300ms");
+    // Time enough for each of them to answer: what does not answer lacks nothing else.
+    let lacks = missing(&sandbox, "wait --timeout 2s");
     assert_eq!(lacks.len(), 6, "{lacks:?}");
     assert!(
         lacks.iter().all(|line| line.contains("slots are assigned")),
@@ -99,7 +100,7 @@ fn serving_bears_dead_nodes_but_no_slot_without_primary() {
 
     // The other half of that shard goes too.
     kill_and_wait(pid_on(&status, primary));
-    let lacks = missing(&sandbox, "wait --for serving --timeout 500ms");
+    let lacks = missing(&sandbox, "wait --for serving --timeout 2s");
     assert!(
         lacks
             .iter()
