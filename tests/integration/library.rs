@@ -415,7 +415,11 @@ fn a_killed_primary_is_replaced_and_comes_back() {
     assert_eq!(cluster.failover(old).expect_err("dead").code(), "conflict");
 
     cluster.wait_serving().expect("replaced");
-    let status = cluster.status().expect("seen");
+    // A node that is slow to answer is seen without a role at that look, and nothing else.
+    let status = wait_for("an owner that answers", || {
+        let status = cluster.status().expect("seen");
+        status.primary_of_key("wat").is_some().then_some(status)
+    });
     let new = status.primary_of_key("wat").expect("an owner");
     assert_eq!(new.id(), replica.id());
     assert_eq!(
