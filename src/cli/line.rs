@@ -15,7 +15,9 @@ use clap::{ArgMatches, Command, FromArgMatches as _};
 use super::Cli;
 use super::help::command;
 use super::keys::{CONFLICTS, Given, Key, Wrong, keys, unknown};
+use super::other_words::advise;
 use super::parsed::{Parsed, mentions, settings, source, values};
+use super::wants_json;
 use crate::error::Error;
 use crate::settings::{Level, Origin, Setting, SettingsFile, Value};
 
@@ -86,9 +88,47 @@ impl CommandLine {
                 line.matches = matches.map_err(|error| refusal(&error, &paints))?;
                 line.incomplete = Some(error);
             }
-            Err(error) => return Err(refusal(&error, &paints)),
+            Err(error) => return Err(Self::refused(arguments, error, &paints)),
         }
         Ok(line)
+    }
+
+    /// What is said of a command line that is none: `rcluster` alone, and `rcluster help VERB`, ask for
+    /// help, the latter with success.
+    fn refused(
+        arguments: &[OsString],
+        mut error: clap::Error,
+        paints: impl Fn(bool) -> bool,
+    ) -> Refusal {
+        let help = |arguments: Vec<&OsString>| {
+            let asking = OsString::from("--help");
+            let arguments = arguments.into_iter().chain([&asking]);
+            let shown = command().try_get_matches_from(arguments).err()?;
+            (shown.kind() == ErrorKind::DisplayHelp).then_some(shown)
+        };
+        match error.kind() {
+            ErrorKind::MissingSubcommand if !wants_json(arguments) => {
+                if let Some(help) = help(arguments.iter().collect()) {
+                    return Refusal {
+                        is_answer: false,
+                        exit_code: 2,
+                        ..refusal(&help, |_| paints(false))
+                    };
+                }
+            }
+            ErrorKind::InvalidSubcommand => {
+                let others = arguments.iter().filter(|word| *word != "help");
+                let others: Vec<&OsString> = others.collect();
+                if others.len() < arguments.len()
+                    && let Some(help) = help(others)
+                {
+                    return refusal(&help, &paints);
+                }
+            }
+            _ => {}
+        }
+        advise(&mut error);
+        refusal(&error, &paints)
     }
 
     /// What `--config` says.

@@ -6,6 +6,7 @@ mod help;
 mod keys;
 mod line;
 mod logs;
+mod other_words;
 mod pages;
 mod parsed;
 mod restart;

@@ -476,13 +476,8 @@ fn a_large_log_of_earlier_runs_is_not_read() {
         .expect("there");
     file.set_len(1 << 40).expect("grown");
     std::io::Write::write_all(&mut &file, b"\nthe last word before\n").expect("written");
-    let foreground = Foreground::start(&sandbox, "");
-    wait_for("the new lines", || {
-        foreground
-            .out()
-            .contains("Ready to accept connections")
-            .then_some(())
-    });
+    let foreground = foreground(&sandbox, "");
+    foreground.wait_until_it_writes("Ready to accept connections");
     assert!(!foreground.out().contains("the last word before"));
     foreground.signal("INT");
     assert_eq!(foreground.end(), (None, Some(2)));
