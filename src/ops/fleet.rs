@@ -10,7 +10,7 @@ use super::context::Context;
 use super::programs::{agree_on_shards, know_seven};
 use super::wait::Patience;
 use crate::client::{Access, Connection, Fault};
-use crate::cluster::NodeAddr;
+use crate::cluster::{Info, NodeAddr};
 use crate::error::{Error, NodeProblem, Result};
 use crate::plan::View;
 use crate::server::{self, Child};
@@ -135,8 +135,7 @@ impl Node {
         Some(problem)
     }
 
-    /// Connects, and makes sure that who answers is the process we mean: a stranger on the port
-    /// answers PING too.
+    /// Connects, and makes sure that who answers is the process we mean.
     pub(super) async fn connect(&mut self, access: &Access, limit: Duration) -> Result<(), Fault> {
         if self.connection.is_some() {
             return Ok(());
@@ -153,13 +152,30 @@ impl Node {
                 refused: true,
             });
         }
-        let (connection, info) = Connection::open(self.addr, access, limit).await?;
+        let opened = Connection::open(self.addr, access, limit).await?;
+        self.connection = Some(self.admit(opened)?);
+        Ok(())
+    }
+
+    /// A connection of its own, on which answers may take any time: to the process we mean.
+    pub(super) async fn converse(
+        &self,
+        access: &Access,
+        limit: Duration,
+    ) -> Result<Connection, Fault> {
+        if !self.runs() {
+            return Err(Fault::Foreign(None));
+        }
+        self.admit(Connection::open_patient(self.addr, access, limit).await?)
+    }
+
+    /// Lets only the process we mean be spoken to: a stranger on the port answers PING too.
+    fn admit(&self, (connection, info): (Connection, Info)) -> Result<Connection, Fault> {
         let answered = info.number("process_id");
         if answered.and_then(|pid| i32::try_from(pid).ok()) != self.pid() {
             return Err(Fault::Foreign(answered));
         }
-        self.connection = Some(connection);
-        Ok(())
+        Ok(connection)
     }
 
     /// What it sees. Reconnects if the connection broke.

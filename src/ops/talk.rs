@@ -3,18 +3,17 @@
 //! Whoever answers a redirect is told a password, so we follow it only to nodes of this cluster
 //! whose processes are ours, at the addresses that we know them by.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::access::access;
 use super::answer::{Answer, NodeAnswer, ProcessState};
 use super::context::Context;
 use super::env::{caution, first_living, secrets};
+use super::fleet::{Fleet, Life, Node};
 use super::status::status;
-use crate::client::{Access, Connection, Fault};
+use crate::client::{Connection, Fault};
 use crate::cluster::{NodeAddr, Redirect, Resp, is_word, printable};
 use crate::error::{Error, NodeProblem, Result};
 use crate::plan::Target;
@@ -31,8 +30,8 @@ const MOST_REDIRECTS: usize = 16;
 pub struct Visit {
     /// The cluster.
     pub answer: Answer,
-    /// The place of the node in it.
-    pub place: usize,
+    /// The node.
+    pub node: NodeAnswer,
     /// The password, if there is one.
     pub password: Option<SecretString>,
     /// The program of the node's server.
@@ -40,14 +39,9 @@ pub struct Visit {
 }
 
 impl Visit {
-    /// The node.
-    pub fn node(&self) -> &NodeAnswer {
-        &self.answer.nodes[self.place]
-    }
-
     /// The options of redis-cli and valkey-cli that lead there; the password is none of them.
     pub fn options(&self) -> Result<Vec<std::ffi::OsString>> {
-        let (addr, entrance) = (self.node().addr, &self.answer.entrance);
+        let (addr, entrance) = (self.node.addr, &self.answer.entrance);
         let mut options: Vec<std::ffi::OsString> = vec!["-c".into()];
         options.extend(["-h".into(), addr.host.to_string().into()]);
         options.extend(["-p".into(), addr.port.to_string().into()]);
@@ -78,25 +72,22 @@ pub async fn visit(context: &Context, target: Option<&Target>) -> Result<Visit> 
         Some(target) => answer.find(std::slice::from_ref(target))?,
         None => (0..answer.nodes.len()).collect(),
     };
-    let lives = |place: &&usize| answer.nodes[**place].process == ProcessState::Running;
-    let Some(place) = meant.iter().find(lives).copied() else {
-        let problem = |place: &usize| {
-            let node = &answer.nodes[*place];
-            NodeProblem::new(node.addr, absence(node.process))
-        };
-        return Err(Error::Nodes {
-            message: "no node that is meant can be talked to".into(),
-            nodes: meant.iter().map(problem).collect(),
-        });
-    };
+    let meant = || meant.iter().filter_map(|place| answer.nodes.get(*place));
+    let node = meant().find(|node| node.process == ProcessState::Running);
+    let node = node.cloned().ok_or_else(|| Error::Nodes {
+        message: "no node that is meant can be talked to".into(),
+        nodes: meant()
+            .map(|node| NodeProblem::new(node.addr, absence(node.process)))
+            .collect(),
+    })?;
     let password = secrets(context, &answer)?.password;
     if let Some(note) = caution(&answer) {
         context.events.note(note);
     }
     Ok(Visit {
-        server: answer.nodes[place].server.path.clone(),
+        server: node.server.path.clone(),
         answer,
-        place,
+        node,
         password,
     })
 }
@@ -121,37 +112,38 @@ pub struct Heard {
     pub answer: Result<Resp, String>,
 }
 
-/// A conversation.
+/// A conversation. It has one connection at a time, as redis-cli has: what a node keeps for a
+/// connection (a transaction, watched keys, READONLY) does not wait for it there.
 #[derive(Debug)]
 pub struct Talk<'a> {
     context: &'a Context,
     manifest: Manifest,
-    access: Access,
     /// The place of the node that is talked to.
     place: usize,
-    /// The connections that were made, by the places of their nodes.
-    connections: BTreeMap<usize, Connection>,
+    connection: Option<Connection>,
+    /// The database that was chosen: each new connection begins in the first one.
     database: u64,
-    in_transaction: bool,
+    /// In a transaction: the database to which one that fails returns.
+    transaction: Option<u64>,
 }
 
 impl<'a> Talk<'a> {
     /// Begins one, at the node of `visit`.
     pub async fn begin(context: &'a Context, visit: &Visit) -> Result<Self> {
         let (cluster, manifest) = context.existing()?;
+        let fleet = Fleet::open(context, &cluster, &manifest)?;
         let mut talk = Self {
             context,
-            access: access(&cluster, &manifest)?,
             manifest,
-            place: visit.place,
-            connections: BTreeMap::new(),
+            place: visit.node.index.saturating_sub(1),
+            connection: None,
             database: 0,
-            in_transaction: false,
+            transaction: None,
         };
-        let Err(fault) = talk.connect(&visit.answer).await else {
+        let Err(fault) = talk.connect(&fleet).await else {
             return Ok(talk);
         };
-        let (node, message) = (visit.node().addr.to_string(), fault.to_string());
+        let (node, message) = (visit.node.addr.to_string(), fault.to_string());
         Err(if fault.is_refusal() {
             Error::Refused { node, message }
         } else {
@@ -164,29 +156,32 @@ impl<'a> Talk<'a> {
 
     /// What a prompt says: where we are, and in which database or transaction.
     pub fn prompt(&self) -> String {
-        if !self.connections.contains_key(&self.place) {
+        if self.connection.is_none() {
             return "not connected> ".into();
         }
         let database = match self.database {
             0 => String::new(),
             number => format!("[{number}]"),
         };
-        let transaction = if self.in_transaction { "(TX)" } else { "" };
+        let transaction = self.transaction.map_or("", |_| "(TX)");
         format!("{}{database}{transaction}> ", self.at())
     }
 
     /// Sends a command, and follows redirects to where it is answered.
     pub async fn send(&mut self, words: &[Vec<u8>]) -> Heard {
         let mut redirects: Vec<Redirect> = Vec::new();
-        let mut came_from = self.place;
+        let mut came_from = None;
         let answer = loop {
             let asking = redirects.last().is_some_and(|redirect| redirect.ask);
             let reply = match self.once(words, asking, !redirects.is_empty()).await {
                 Ok(reply) => reply,
                 Err(why) => {
                     // Where nobody let us in we are not: the conversation goes on where it was.
-                    if !self.connections.contains_key(&self.place) && redirects.pop().is_some() {
-                        self.place = came_from;
+                    if self.connection.is_none()
+                        && let Some(last) = came_from
+                    {
+                        (self.place, self.connection) = last;
+                        redirects.pop();
                     }
                     break Err(why);
                 }
@@ -203,14 +198,16 @@ impl<'a> Talk<'a> {
             if redirects.len() == MOST_REDIRECTS {
                 break Ok(reply);
             }
-            came_from = std::mem::replace(&mut self.place, place);
-            self.in_transaction = false;
+            let connection = self.connection.take();
+            // Nothing can come any more of a transaction that was redirected: the node would queue
+            // what follows, and refuse EXEC.
+            let connection = connection.filter(|_| self.transaction.is_none());
+            self.abort();
+            came_from = Some((std::mem::replace(&mut self.place, place), connection));
             redirects.push(redirect);
         };
-        if let Ok(reply) = &answer
-            && reply.error().is_none()
-        {
-            self.note(words);
+        if let Ok(reply) = &answer {
+            self.note(words, reply);
         }
         Heard { redirects, answer }
     }
@@ -246,55 +243,67 @@ impl<'a> Talk<'a> {
     }
 
     fn lose(&mut self) {
-        self.connections.remove(&self.place);
-        self.in_transaction = false;
+        self.connection = None;
+        self.abort();
+    }
+
+    /// Forgets a transaction, and what it would have changed.
+    fn abort(&mut self) {
+        if let Some(database) = self.transaction.take() {
+            self.database = database;
+        }
     }
 
     /// The connection to the node that is talked to, and whether it was made just now. If its
     /// process is gone it is the first living node's, unless we were sent to that one.
     async fn connection(&mut self, is_redirected: bool) -> Result<(Connection, bool), String> {
-        if let Some(connection) = self.connections.get(&self.place) {
+        if let Some(connection) = &self.connection {
             return Ok((connection.clone(), false));
         }
-        let answer = status(self.context).await;
-        let answer = answer.map_err(|error| error.to_string())?;
-        let process = answer.nodes.get(self.place).map(|node| node.process);
+        let was = self.at();
+        let mut fleet = self.look().map_err(|error| error.to_string())?;
+        let process = fleet.nodes.get(self.place).map(process);
         let process = process.unwrap_or(ProcessState::Unknown);
         if process != ProcessState::Running {
-            let was = self.at();
             if is_redirected {
                 return Err(format!("{was}, where the slot is, {}", absence(process)));
             }
+            let answer = status(self.context).await;
+            let answer = answer.map_err(|error| error.to_string())?;
             let first = first_living(&answer).map_err(|error| error.to_string())?;
+            // What is there may be a cluster that was made anew, even since a moment ago.
+            fleet = self.look().map_err(|error| error.to_string())?;
             self.place = first.index.saturating_sub(1);
             let events = &self.context.events;
             events.note(format!("{was} is gone; talking to {}", self.at()));
         }
-        let connected = self.connect(&answer).await;
+        let connected = self.connect(&fleet).await;
         let connection = connected.map_err(|fault| format!("{} {fault}", self.at()))?;
         Ok((connection, true))
     }
 
-    /// Connects to the node that is talked to, which must run by `answer`.
-    async fn connect(&mut self, answer: &Answer) -> Result<Connection, Fault> {
-        let node = answer.nodes.get(self.place);
-        let node = node.filter(|node| node.process == ProcessState::Running);
-        let node = node.ok_or(Fault::Foreign(None))?;
-        let opened = Connection::open_patient(node.addr, &self.access, CONNECT_LIMIT).await?;
-        let (connection, info) = opened;
-        let answered = info.number("process_id");
-        if answered.and_then(|pid| i32::try_from(pid).ok()) != node.pid {
-            return Err(Fault::Foreign(answered));
-        }
-        self.connections.insert(self.place, connection.clone());
+    /// The nodes as they are written down now.
+    fn look(&mut self) -> Result<Fleet> {
+        let (cluster, manifest) = self.context.existing()?;
+        self.manifest = manifest;
+        Fleet::open(self.context, &cluster, &self.manifest)
+    }
+
+    /// Connects to the node that is talked to.
+    async fn connect(&mut self, fleet: &Fleet) -> Result<Connection, Fault> {
+        let node = fleet.nodes.get(self.place).ok_or(Fault::Foreign(None))?;
+        let connection = node.converse(&fleet.access, CONNECT_LIMIT).await?;
+        self.connection = Some(connection.clone());
         Ok(connection)
     }
 
     /// The address of the node that is talked to.
     fn at(&self) -> String {
-        let addr = self.manifest.nodes[self.place].addr;
-        let port = addr.peer_port();
-        NodeAddr { port, ..addr }.to_string()
+        let entry = self.manifest.nodes.get(self.place);
+        entry.map_or(format!("node {}", self.place + 1), |entry| {
+            let port = entry.addr.peer_port();
+            NodeAddr { port, ..entry.addr }.to_string()
+        })
     }
 
     /// Whom a redirect means: by the address that we know, or by the one that nodes announce.
@@ -314,19 +323,43 @@ impl<'a> Talk<'a> {
         meant.next().map(|(number, _)| number)
     }
 
-    /// Keeps in mind what `words`, which succeeded, changed.
-    fn note(&mut self, words: &[Vec<u8>]) {
-        let is = |name: &str| is_word(words, 0, name);
-        if is("MULTI") {
-            self.in_transaction = true;
-        } else if is("EXEC") || is("DISCARD") {
-            self.in_transaction = false;
-        } else if is("SELECT") && !self.in_transaction {
+    /// Keeps in mind what `words`, which were answered by `reply`, changed.
+    fn note(&mut self, words: &[Vec<u8>], reply: &Resp) {
+        let is = |name: &str, length: usize| is_word(words, 0, name) && words.len() == length;
+        let failed = reply.error().is_some();
+        if is("EXEC", 1) {
+            // It ends the transaction even if it refuses it.
+            if failed || *reply == Resp::Nil {
+                self.abort();
+            }
+            self.transaction = None;
+            return;
+        }
+        if failed {
+            return;
+        }
+        if is("MULTI", 1) {
+            self.transaction = Some(self.database);
+        } else if is("DISCARD", 1) {
+            self.abort();
+        } else if is("RESET", 1) {
+            (self.database, self.transaction) = (0, None);
+        } else if is("SELECT", 2) {
             let number = words.get(1).and_then(|word| std::str::from_utf8(word).ok());
             self.database = number
                 .and_then(|text| text.parse().ok())
                 .unwrap_or_default();
         }
+    }
+}
+
+/// What a node's process does, as far as is seen without asking it.
+fn process(node: &Node) -> ProcessState {
+    match &node.life {
+        Life::Dead => ProcessState::Dead,
+        Life::Elsewhere => ProcessState::Unknown,
+        Life::Process(process) if process.is_stopped() => ProcessState::Hung,
+        Life::Process(_) | Life::Child(_) => ProcessState::Running,
     }
 }
 

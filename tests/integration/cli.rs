@@ -1,9 +1,9 @@
 //! `cli`: redis-cli as if it was typed, and a prompt like it where there is none.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -232,6 +232,23 @@ EXEC
 PING "a b"
 ECHO ""
 GET
+GET hello
+MULTI
+SET wat 1
+GET hello
+GET hello
+EXEC
+GET wat
+MULTI
+GET wat
+GET hello
+MULTI
+NOSUCH
+EXEC
+GET hello
+MULTI
+DISCARD
+DISCARD
 "#;
 
 #[test]
@@ -346,6 +363,62 @@ fn redirects_lead_to_nodes_of_the_cluster_and_nowhere_else() {
     sandbox.ok("clean --yes").nothing_odd();
 }
 
+/// A conversation over pipes.
+struct Conversation {
+    child: Child,
+    out: BufReader<ChildStdout>,
+}
+
+impl Conversation {
+    fn new(sandbox: &Sandbox) -> Self {
+        let mut command = sandbox.command(&["cli", "--builtin"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("runs");
+        let out = BufReader::new(child.stdout.take().expect("a pipe"));
+        Self { child, out }
+    }
+
+    /// Sends a line, and returns the first line of the answer.
+    fn say(&mut self, line: &str) -> String {
+        let input = self.child.stdin.as_mut().expect("a pipe");
+        writeln!(input, "{line}").expect("written");
+        let mut answer = String::new();
+        self.out.read_line(&mut answer).expect("an answer");
+        answer
+    }
+}
+
+impl Drop for Conversation {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+#[test]
+fn a_conversation_survives_a_cluster_that_is_made_anew() {
+    let sandbox = Sandbox::new();
+    sandbox.up("--primaries 1 --replicas 0 --ephemeral");
+    let mut conversation = Conversation::new(&sandbox);
+    assert_eq!(conversation.say("PING"), "PONG\n");
+    sandbox.ok("down --yes");
+    let up = sandbox
+        .up("--replicas 0 --ephemeral --generate-password --set cluster-require-full-coverage=no");
+    // The first that lives has a place that there was not before.
+    kill_and_wait(pid_on(&up, ports(&up)[0]));
+    let input = conversation.child.stdin.as_mut().expect("a pipe");
+    // Broken; there is no answer to this one.
+    writeln!(input, "PING").expect("written");
+    assert_eq!(conversation.say("PING"), "PONG\n");
+    assert_eq!(
+        conversation.say("CONFIG GET port"),
+        "port\n",
+        "it goes on, at another node"
+    );
+    drop(conversation);
+    sandbox.gone("down --yes");
+}
+
 #[test]
 fn after_a_failover_the_prompt_finds_the_new_primary() {
     let sandbox = Sandbox::new();
@@ -455,7 +528,7 @@ impl Drop for Terminal<'_> {
 fn on_a_terminal_both_are_a_prompt_that_moves_along() {
     let sandbox = Sandbox::new();
     let up = sandbox.up("--replicas 0 --ephemeral --generate-password");
-    let (first, owner) = (ports(&up)[0], owner_of_wat(&up));
+    let (first, last, owner) = (ports(&up)[0], ports(&up)[2], owner_of_wat(&up));
     let terminal = Terminal::new(&sandbox);
     for line in ["rcluster cli", "rcluster cli --builtin"] {
         terminal.types(&["clear", "Enter"]);
@@ -474,6 +547,21 @@ fn on_a_terminal_both_are_a_prompt_that_moves_along() {
         terminal.shows("(TX)>");
         terminal.types(&["DISCARD", "Enter"]);
         terminal.shows("DISCARD\nOK\n127.0.0.1:");
+        // A redirect and a failed EXEC end a transaction too.
+        terminal.types(&["MULTI", "Enter"]);
+        terminal.shows(&format!(
+            "DISCARD\nOK\n127.0.0.1:{last}> MULTI\nOK\n127.0.0.1:{last}(TX)>"
+        ));
+        terminal.types(&["GET hello", "Enter"]);
+        terminal.shows(&format!(
+            "-> Redirected to slot [866] located at 127.0.0.1:{first}\n(nil)\n127.0.0.1:{first}>"
+        ));
+        terminal.types(&["MULTI", "Enter"]);
+        terminal.shows(&format!("127.0.0.1:{first}(TX)>"));
+        terminal.types(&["NOSUCH", "Enter", "EXEC", "Enter"]);
+        terminal.shows(&format!(
+            "discarded because of previous errors.\n127.0.0.1:{first}>"
+        ));
         terminal.types(&["C-d"]);
         terminal.shows("\n$");
         terminal.types(&["echo left-$?", "Enter"]);
