@@ -442,6 +442,17 @@ impl Fleet {
         }
     }
 
+    /// Node `number` (from 0), which somebody named.
+    pub(super) fn node_mut(&mut self, number: usize) -> Result<&mut Node> {
+        let count = self.nodes.len();
+        self.nodes.get_mut(number).ok_or_else(|| {
+            Error::usage(
+                format!("there is no node {}", number + 1),
+                format!("nodes are 1 to {count}"),
+            )
+        })
+    }
+
     /// The connection to node `number`, which must be there.
     pub(super) fn connection(&self, number: usize) -> Result<&Connection> {
         self.nodes

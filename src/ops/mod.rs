@@ -16,8 +16,10 @@ mod doctor;
 mod env;
 mod existing_data;
 mod export;
+mod failover;
 mod fleet;
 mod follow;
+mod kill;
 mod launch;
 mod limits;
 mod list;
@@ -33,7 +35,6 @@ mod same_server;
 mod security;
 mod seeded;
 mod servers;
-mod serving;
 mod settle;
 mod start;
 mod status;
@@ -58,7 +59,9 @@ pub use create::{CreateWish, Planned, create, plan_create};
 pub use doctor::{DoctorWish, doctor};
 pub use env::{EnvAnswer, EnvFormat, VARIABLES, Variable, env, environment, url};
 pub use export::{Exported, export};
+pub use failover::fail_over;
 pub use follow::{LogStart, NodeLine};
+pub use kill::kill;
 pub use list::{Listed, list};
 pub use logs::{LogSink, LogsWish, follow_logs, logs};
 pub use restart::{RestartWish, Restarted, restart};
@@ -68,7 +71,6 @@ pub use servers::{
     ChosenServer, InstallWish, Installation, ListedServer, RemovedServer, ServerAnswer,
     ServerState, UsableServer, install_server, list_servers, remove_server, use_server,
 };
-pub use serving::{fail_over, kill, wait_ready, wait_serving};
 pub use start::start;
 pub use status::status;
 pub use stop::{StopResult, Stopped, stop};

@@ -8,19 +8,16 @@ use std::time::{Duration, Instant};
 use super::answer::Answer;
 use super::commands::user_conf;
 use super::context::Context;
-use super::fleet::{Fleet, Life};
+use super::failover::{Succession, Witnesses, hand_over};
+use super::fleet::Fleet;
 use super::start::{interrupted_forming, start_existing, usable_manifest};
-use super::stop::{GRACE, StopResult, end_all};
+use super::stop::{GRACE, StopResult, end_nodes};
 use super::wish::{Forgetting, StartWish};
 use crate::cluster::{NodeId, Role};
 use crate::error::{Error, NodeProblem, Result};
 use crate::event::Event;
 use crate::plan::{End, Target, View, keeps};
 use crate::store::{Cluster, Manifest};
-
-/// How long a replica may take to win a coordinated election before it is asked again: servers
-/// give it up after 5 s.
-const ELECTION: Duration = Duration::from_secs(6);
 
 /// How long a replica that was just started may take to be in sync: it tries each second.
 const SYNC: Duration = Duration::from_secs(3);
@@ -324,7 +321,7 @@ impl Restart<'_> {
         let views = fleet.views().await;
         match self.before(&manifest, &fleet, &views, number).await? {
             Before::Nothing => {}
-            Before::FailOver(heir) => self.fail_over(&mut fleet, number, heir).await?,
+            Before::FailOver(heir) => self.fail_over(&mut fleet, &views, number, heir).await?,
             Before::Loss(why) | Before::Apart(why) if !self.wish.yes => {
                 return Err(Error::Unconfirmed {
                     what: format!("lose what nodes hold that persist nothing: {why}"),
@@ -343,64 +340,39 @@ impl Restart<'_> {
     }
 
     /// Makes node `heir` the primary in the place of `number`, and waits until every node sees it.
-    async fn fail_over(&self, fleet: &mut Fleet, number: usize, heir: usize) -> Result<()> {
+    async fn fail_over(
+        &self,
+        fleet: &mut Fleet,
+        views: &[Result<View, String>],
+        number: usize,
+        heir: usize,
+    ) -> Result<()> {
         let names = fleet.names();
         let name = |number: usize| names.get(number).cloned().unwrap_or_default();
         let step = self.step();
         let patience = step.patience(format!("{} to take over", name(heir)));
-        let mut asked: Option<Instant> = None;
-        loop {
-            let views = fleet.views().await;
-            let problems: Vec<NodeProblem> = views
-                .iter()
-                .zip(&names)
-                .filter_map(|(view, name)| {
-                    let lacks = match view {
-                        Ok(view) => is_heir(view, &views, number, heir).err().map(str::to_owned),
-                        Err(why) => Some(why.clone()),
-                    };
-                    Some(NodeProblem::new(name, lacks?))
-                })
-                .collect();
-            if problems.is_empty() {
-                self.context.events.note(format!(
-                    "{} took over from {}, which persists nothing",
-                    name(heir),
-                    name(number)
-                ));
-                return Ok(());
-            }
-            fleet.refuse_dead_nodes()?;
-            let is_primary = views
-                .get(heir)
-                .and_then(|view| view.as_ref().ok()?.myself())
-                .is_some_and(|line| line.role == Role::Primary);
-            if !is_primary && asked.is_none_or(|at| at.elapsed() > ELECTION) {
-                let asking = fleet.connection(heir)?.fail_over().await;
-                asking.map_err(|fault| fleet.failure("a failover was refused", heir, &fault))?;
-                asked = Some(Instant::now());
-            }
-            patience.pause(LOOK, || problems).await?;
-        }
+        let succession = Succession::to(fleet, views, heir)?;
+        hand_over(fleet, &succession, Witnesses::All, &patience).await?;
+        self.context.events.note(format!(
+            "{} took over from {}, which persists nothing",
+            name(heir),
+            name(number)
+        ));
+        Ok(())
     }
 
     /// Ends node `number`, as `stop` does; says whether it had to be killed.
     async fn end(&mut self, manifest: &Manifest, number: usize) -> Result<StopResult> {
-        let mut fleet = Fleet::observe(self.cluster, manifest)?;
+        let fleet = Fleet::observe(self.cluster, manifest)?;
         fleet.refuse_elsewhere()?;
-        for (other, node) in fleet.nodes.iter_mut().enumerate() {
-            if other != number {
-                node.life = Life::Dead;
-            }
-        }
         let name = fleet.names().get(number).cloned().unwrap_or_default();
         self.context.events.emit(Event::Stopping { nodes: 1 });
         let step = self.step();
         let patience = step.patience(format!("{name} to end"));
         let grace = self.wish.grace.unwrap_or(GRACE);
-        let results = end_all(fleet, &[], grace, &patience, &self.context.events).await?;
+        let results = end_nodes(fleet, &[number], grace, &patience, &self.context.events).await?;
         self.done.push(name);
-        Ok(results.get(number).copied().unwrap_or(StopResult::WasDead))
+        Ok(results.get(&number).copied().unwrap_or(StopResult::WasDead))
     }
 
     /// Waits until a node that was killed, or may have been, and does not append what it is told to a
@@ -472,36 +444,4 @@ fn best(replicas: &[(usize, Option<u64>)]) -> Option<usize> {
     in_sync
         .max_by_key(|(_, offset)| *offset)
         .map(|(number, _)| *number)
-}
-
-/// Whether a view shows `heir` in the place of `number`; if not, what it shows instead.
-fn is_heir(
-    view: &View,
-    views: &[Result<View, String>],
-    number: usize,
-    heir: usize,
-) -> Result<(), &'static str> {
-    let line_of = |number: usize| {
-        let own = views.get(number).and_then(|view| view.as_ref().ok());
-        let id = own.and_then(View::myself).map(|line| &line.id)?;
-        view.nodes.iter().find(|line| line.id == *id)
-    };
-    let (Some(old), Some(new)) = (line_of(number), line_of(heir)) else {
-        return Err("does not know both of them");
-    };
-    if new.role != Role::Primary || new.slots.is_empty() {
-        Err("does not see it as a primary yet")
-    } else if old.role == Role::Primary {
-        Err("does not see the old primary as a replica yet")
-    } else if view
-        .nodes
-        .iter()
-        .any(|line| matches!(&line.role, Role::Replica { of } if *of == old.id))
-    {
-        Err("sees a replica of the old primary yet")
-    } else if !view.info.ok {
-        Err("says that cluster_state is fail")
-    } else {
-        Ok(())
-    }
 }

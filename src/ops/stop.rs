@@ -1,15 +1,16 @@
 //! `stop`: every node ends, and we return when all have.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::context::Context;
-use super::fleet::{Fleet, Life};
+use super::fleet::{Fleet, Life, Node};
 use super::wait::Patience;
 use crate::cluster::{Role, parse_nodes};
 use crate::error::{Error, NodeProblem, Result};
 use crate::event::{Event, Events};
 use crate::store::{Cluster, Manifest, Processes};
-use crate::sys::process::working_below;
+use crate::sys::process::{Process, working_below};
 
 /// How long a node may take to end by itself: longer than the servers' `shutdown-timeout` of 10 s,
 /// for which a primary waits for a replica that lags.
@@ -65,7 +66,7 @@ pub(super) async fn stop_locked(
         refuse_unrecorded(cluster)?;
     }
     let names = fleet.names();
-    let pids: Vec<Option<i32>> = fleet.nodes.iter().map(super::fleet::Node::pid).collect();
+    let pids: Vec<Option<i32>> = fleet.nodes.iter().map(Node::pid).collect();
     let running = pids.iter().flatten().count();
     if running > 0 {
         context.events.emit(Event::Stopping { nodes: running });
@@ -77,8 +78,9 @@ pub(super) async fn stop_locked(
         record(cluster, &processes)?;
     }
     let first = replicas(cluster, manifest);
+    let order = [&first[..], &fleet.numbers(|_| true)].concat();
     let patience = context.patience("all nodes to end");
-    let results = end_all(fleet, &first, grace, &patience, &context.events).await?;
+    let results = end_nodes(fleet, &order, grace, &patience, &context.events).await?;
     if running > 0 {
         record(cluster, &Processes::default())?;
     }
@@ -89,8 +91,11 @@ pub(super) async fn stop_locked(
         nodes: names
             .into_iter()
             .zip(pids)
-            .zip(results)
-            .map(|((name, pid), result)| (name, pid, result))
+            .enumerate()
+            .map(|(number, (name, pid))| {
+                let result = results.get(&number).copied();
+                (name, pid, result.unwrap_or(StopResult::WasDead))
+            })
             .collect(),
     })
 }
@@ -127,7 +132,8 @@ fn refuse_unrecorded(cluster: &Cluster) -> Result<()> {
 /// Ends nodes that hold nothing worth waiting for.
 pub(super) async fn end(fleet: Fleet, grace: Duration) -> Result<()> {
     let patience = Patience::new("the nodes to end", Instant::now(), grace + GRACE);
-    end_all(fleet, &[], grace, &patience, &Events::none())
+    let all = fleet.numbers(|_| true);
+    end_nodes(fleet, &all, grace, &patience, &Events::none())
         .await
         .map(drop)
 }
@@ -158,30 +164,27 @@ pub(super) fn replicas(cluster: &Cluster, manifest: &Manifest) -> Vec<usize> {
         .collect()
 }
 
-/// Tells all nodes to end, the nodes `first` before the others, kills those that have not after
-/// `grace`, and returns when all have ended.
-pub(super) async fn end_all(
+/// Tells the nodes `numbers` to end, in that order, kills those that have not after `grace`, and
+/// returns when all of them have ended; says how each did that ran.
+pub(super) async fn end_nodes(
     fleet: Fleet,
-    first: &[usize],
+    numbers: &[usize],
     grace: Duration,
     patience: &Patience,
     events: &Events,
-) -> Result<Vec<StopResult>> {
+) -> Result<BTreeMap<usize, StopResult>> {
     let names = fleet.names();
-    let processes: Vec<_> = fleet
-        .nodes
-        .into_iter()
-        .map(|node| match node.life {
-            Life::Process(process) => Some(process),
-            Life::Child(child) => Some(child.into_process()),
-            Life::Dead | Life::Elsewhere => None,
-        })
-        .collect();
-    let order = || {
-        let rest = (0..processes.len()).filter(|number| !first.contains(number));
-        first.iter().copied().chain(rest)
+    let process = |node: Node| match node.life {
+        Life::Process(process) => Some(process),
+        Life::Child(child) => Some(child.into_process()),
+        Life::Dead | Life::Elsewhere => None,
     };
-    let running = processes.iter().flatten().count();
+    let mut all: Vec<Option<Process>> = fleet.nodes.into_iter().map(process).collect();
+    let numbers = numbers.iter();
+    // Whoever is named twice is taken once.
+    let processes = numbers.filter_map(|&number| Some((number, all.get_mut(number)?.take()?)));
+    let processes: Vec<(usize, Process)> = processes.collect();
+    let running = processes.len();
     let failed = |number: usize| {
         let name = names.get(number).cloned().unwrap_or_default();
         move |source| Error::Io {
@@ -189,26 +192,18 @@ pub(super) async fn end_all(
             source,
         }
     };
-    let mut results: Vec<StopResult> = processes
+    let mut results: BTreeMap<usize, StopResult> = processes
         .iter()
-        .map(|process| {
-            process
-                .as_ref()
-                .map_or(StopResult::WasDead, |_| StopResult::Stopped)
-        })
+        .map(|(number, _)| (*number, StopResult::Stopped))
         .collect();
     let began = Instant::now();
     let mut told: Option<Instant> = None;
     let mut killed = false;
     let mut said = 0;
     loop {
-        let alive: Vec<usize> = order()
-            .filter(|&number| {
-                processes
-                    .get(number)
-                    .and_then(Option::as_ref)
-                    .is_some_and(|process| !process.has_ended())
-            })
+        let alive: Vec<&(usize, Process)> = processes
+            .iter()
+            .filter(|(_, process)| !process.has_ended())
             .collect();
         if running - alive.len() > said {
             said = running - alive.len();
@@ -220,37 +215,27 @@ pub(super) async fn end_all(
         if alive.is_empty() {
             return Ok(results);
         }
-        let living = || {
-            alive
-                .iter()
-                .filter_map(|&number| Some((number, processes.get(number)?.as_ref()?)))
-        };
         if began.elapsed() >= grace && !killed {
             killed = true;
-            for (number, process) in living() {
-                process.kill().map_err(failed(number))?;
-                if let Some(result) = results.get_mut(number) {
-                    *result = StopResult::Killed;
-                }
+            for (number, process) in &alive {
+                process.kill().map_err(failed(*number))?;
+                results.insert(*number, StopResult::Killed);
                 events.emit(Event::Killed {
-                    node: names.get(number).cloned().unwrap_or_default(),
+                    node: names.get(*number).cloned().unwrap_or_default(),
                     grace,
                 });
             }
         } else if !killed && told.is_none_or(|at| at.elapsed() >= REPEAT) {
-            for (number, process) in living() {
-                process.terminate().map_err(failed(number))?;
+            for (number, process) in &alive {
+                process.terminate().map_err(failed(*number))?;
             }
             told = Some(Instant::now());
         }
         let missing = || {
-            let name = |number: &usize| {
-                NodeProblem::new(
-                    names.get(*number).cloned().unwrap_or_default(),
-                    "still runs",
-                )
-            };
-            alive.iter().map(name).collect()
+            let names = alive.iter().filter_map(|(number, _)| names.get(*number));
+            names
+                .map(|name| NodeProblem::new(name, "still runs"))
+                .collect()
         };
         patience.pause(Duration::from_millis(2), missing).await?;
     }

@@ -15,6 +15,7 @@ mod crash;
 mod create;
 mod doctor;
 mod env;
+mod faults;
 mod foreground;
 mod from_create_cluster;
 mod guide;
