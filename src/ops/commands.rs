@@ -10,7 +10,7 @@ use super::seeded::{Takeover, take_over};
 use super::settle::{Pace, settle};
 use super::start::put_back_on_failure;
 use crate::client::{Connection, Fault};
-use crate::cluster::{NodeAddr, NodeId, Role, SLOT_COUNT};
+use crate::cluster::{NodeId, Role, SLOT_COUNT};
 use crate::error::{Error, NodeProblem, Result};
 use crate::event::Event;
 use crate::plan::{Layout, Step, View, by_commands, finish, missing};
@@ -161,7 +161,6 @@ async fn ids(fleet: &mut Fleet) -> Result<Vec<NodeId>> {
 /// Sends `steps`, each node's in order, all nodes at once. Neither waits nor repeats.
 async fn run(fleet: &Fleet, steps: &[Step], ids: &[NodeId]) -> Result<()> {
     let seven = fleet.seven;
-    let addr = |number: usize| fleet.nodes.get(number).map(|node| node.known_as);
     fleet
         .each("a node refused", async |number, node: &Connection| {
             let own = || steps.iter().filter(|step| step.node() == number);
@@ -177,17 +176,11 @@ async fn run(fleet: &Fleet, steps: &[Step], ids: &[NodeId]) -> Result<()> {
                     Step::Meet { .. } | Step::TakeOver { .. } => {}
                 }
             }
-            let peers: Vec<NodeAddr> = own()
-                .filter_map(|step| match *step {
-                    Step::Meet { peer, .. } => addr(peer),
-                    _ => None,
-                })
-                .collect();
-            if peers.is_empty() {
-                Ok(())
-            } else {
-                node.meet(&peers).await
-            }
+            let peers = own().filter_map(|step| match *step {
+                Step::Meet { peer, .. } => Some(peer),
+                _ => None,
+            });
+            fleet.introduce(node, peers).await
         })
         .await
 }

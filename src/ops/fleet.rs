@@ -442,6 +442,17 @@ impl Fleet {
         }
     }
 
+    /// Has `node` MEET the nodes `peers`, by number, at the addresses that peers know them by.
+    pub(super) async fn introduce(
+        &self,
+        node: &Connection,
+        peers: impl Iterator<Item = usize>,
+    ) -> Result<(), Fault> {
+        let known_as = |number: usize| self.nodes.get(number).map(|node| node.known_as);
+        let peers: Vec<NodeAddr> = peers.filter_map(known_as).collect();
+        node.meet(&peers).await
+    }
+
     /// Node `number` (from 0), which somebody named.
     pub(super) fn node_mut(&mut self, number: usize) -> Result<&mut Node> {
         let count = self.nodes.len();

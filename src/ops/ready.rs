@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::context::Context;
 use super::fleet::Fleet;
 use super::tick::TICK;
-use crate::cluster::{NodeAddr, NodeId, Role};
+use crate::cluster::{NodeId, Role};
 use crate::error::Result;
 use crate::event::Event;
 use crate::plan::{Expected, View, missing};
@@ -133,19 +133,9 @@ impl Fleet {
 
     /// Has each node MEET those that do not have it right.
     async fn meet_from(&self, pushes: &BTreeMap<usize, Vec<usize>>) -> Result<()> {
-        let addr = |number: &usize| self.nodes.get(*number).map(|node| node.known_as);
         self.each("MEET was refused", async |number, node| {
-            let peers: Vec<NodeAddr> = pushes
-                .get(&number)
-                .into_iter()
-                .flatten()
-                .filter_map(addr)
-                .collect();
-            if peers.is_empty() {
-                Ok(())
-            } else {
-                node.meet(&peers).await
-            }
+            let peers = pushes.get(&number).into_iter().flatten();
+            self.introduce(node, peers.copied()).await
         })
         .await
     }
