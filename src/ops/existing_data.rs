@@ -11,12 +11,13 @@ use super::programs::Programs;
 use super::wish::Forgetting;
 use crate::cluster::{Role, parse_nodes, with_shard_ids};
 use crate::error::{Error, NodeProblem, Result};
-use crate::plan::{End, View, keeps};
+use crate::plan::{End, Secrets, View, keeps};
 use crate::server::is_redis_conf;
 use crate::store::{Cluster, Manifest, NodeEntry};
 
-/// Makes sure that each of the nodes `dead` would start as who it was, and says in which order to
-/// start them: primaries first, since a replica that finds nobody tries again only a second later.
+/// Makes sure that each of the nodes `dead` would start as who it was, puts their files in order, and
+/// says in which order to start them: primaries first, since a replica that finds nobody tries again
+/// only a second later. If one of them would not, nothing is changed.
 pub(super) fn prepare(
     context: &Context,
     cluster: &Cluster,
@@ -26,7 +27,6 @@ pub(super) fn prepare(
 ) -> Result<Vec<usize>> {
     let mut problems = Vec::new();
     let mut replicas = BTreeSet::new();
-    let secrets = cluster.secrets()?;
     for &number in dead {
         let Some(entry) = manifest.nodes.get(number) else {
             continue;
@@ -36,42 +36,60 @@ pub(super) fn prepare(
                 replicas.insert(number);
             }
             Identity::Kept { replica: false } => {}
-            Identity::Lost(why) => {
-                problems.push(NodeProblem::new(entry.addr, why));
-                continue;
-            }
-        }
-        let dir = match cluster.node(entry.addr.port)? {
-            Some(dir) => dir,
-            None => cluster.make_node(entry.addr.port)?,
-        };
-        let path = cluster.node_path(entry.addr.port);
-        let conf = dir
-            .read("redis.conf", 1 << 20)
-            .map_err(Error::io("read redis.conf in", &path))?;
-        let port = entry.addr.port;
-        let program = programs.program(&manifest.spec, number, port);
-        if program.capabilities().shard_ids {
-            let old = dir
-                .read("nodes.conf", 16 << 20)
-                .map_err(Error::io("read nodes.conf in", &path))?;
-            let old = String::from_utf8(old.unwrap_or_default()).unwrap_or_default();
-            if let Some(new) = with_shard_ids(&old).filter(|_| !old.is_empty()) {
-                dir.write("nodes.conf", new.as_bytes())
-                    .map_err(Error::io("write nodes.conf in", &path))?;
-            }
-        }
-        // One that a power cut has emptied is made anew: the server would start on its defaults.
-        if !conf.is_some_and(|conf| is_redis_conf(&conf, entry.addr)) {
-            write_conf(context, cluster, manifest, &secrets, programs, number, &dir)?;
+            Identity::Lost(why) => problems.push(NodeProblem::new(entry.addr, why)),
         }
     }
     if !problems.is_empty() {
         return Err(Error::Identity { nodes: problems });
     }
+    let secrets = cluster.secrets()?;
+    for &number in dead {
+        if let Some(entry) = manifest.nodes.get(number) {
+            repair(
+                context, cluster, manifest, number, entry, programs, &secrets,
+            )?;
+        }
+    }
     let (last, first): (Vec<usize>, Vec<usize>) =
         dead.iter().partition(|number| replicas.contains(number));
     Ok(first.into_iter().chain(last).collect())
+}
+
+/// Puts a dead node's directory, `nodes.conf` and `redis.conf` in order.
+fn repair(
+    context: &Context,
+    cluster: &Cluster,
+    manifest: &Manifest,
+    number: usize,
+    entry: &NodeEntry,
+    programs: &Programs,
+    secrets: &Secrets,
+) -> Result<()> {
+    let port = entry.addr.port;
+    let dir = match cluster.node(port)? {
+        Some(dir) => dir,
+        None => cluster.make_node(port)?,
+    };
+    let path = cluster.node_path(port);
+    let conf = dir
+        .read("redis.conf", 1 << 20)
+        .map_err(Error::io("read redis.conf in", &path))?;
+    let program = programs.program(&manifest.spec, number, port);
+    if program.capabilities().shard_ids {
+        let old = dir
+            .read("nodes.conf", 16 << 20)
+            .map_err(Error::io("read nodes.conf in", &path))?;
+        let old = String::from_utf8(old.unwrap_or_default()).unwrap_or_default();
+        if let Some(new) = with_shard_ids(&old).filter(|_| !old.is_empty()) {
+            dir.write("nodes.conf", new.as_bytes())
+                .map_err(Error::io("write nodes.conf in", &path))?;
+        }
+    }
+    // One that a power cut has emptied is made anew: the server would start on its defaults.
+    if !conf.is_some_and(|conf| is_redis_conf(&conf, entry.addr)) {
+        write_conf(context, cluster, manifest, secrets, programs, number, &dir)?;
+    }
+    Ok(())
 }
 
 /// As whom a node would start.

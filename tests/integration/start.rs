@@ -364,6 +364,27 @@ fn a_node_that_would_start_as_somebody_else_is_not_started() {
 }
 
 #[test]
+fn where_one_node_is_lost_the_others_are_left_as_they_are() {
+    let sandbox = Sandbox::new();
+    let base = u64::from(free_ports(3));
+    sandbox.ok(&format!("up --replicas 0 --port {base}"));
+    sandbox.ok("stop");
+    // The first would be put in order, if the last were there.
+    let conf = node_file(&sandbox, base, "redis.conf");
+    fs::write(&conf, b"").expect("written");
+    let lost = node_file(&sandbox, base + 2, "nodes.conf");
+    let good = fs::read(&lost).expect("nodes.conf");
+    fs::remove_file(&lost).expect("removed");
+    let error = sandbox.fails("start --json", 1).json_error();
+    assert_eq!(error["code"], "identity_lost", "{error}");
+    assert_eq!(fs::read(&conf).expect("redis.conf"), b"");
+    fs::write(&lost, &good).expect("written");
+    assert_ready(&sandbox.ok("start --json").json(), 3, 0);
+    assert_ne!(fs::read(&conf).expect("redis.conf"), b"");
+    sandbox.ok("down --yes");
+}
+
+#[test]
 fn data_of_a_newer_server_is_not_given_to_an_older_one_unasked() {
     let sandbox = Sandbox::new();
     let base = u64::from(free_ports(1));
