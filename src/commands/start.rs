@@ -1,7 +1,7 @@
 //! `rcluster start`, and what `start` and `up` have in common: giving the options their meaning.
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{self, Read};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -206,15 +206,13 @@ fn refuse_two_readers(args: &StartArgs) -> Result<()> {
 /// A password: the whole file, but for one line break at its end.
 fn password_file(option: &str, path: &Path) -> Result<SecretString> {
     let text = if path == Path::new("-") {
-        let mut text = String::new();
-        let read = std::io::stdin().take(FILE_LIMIT).read_to_string(&mut text);
+        let read = read_whole(std::io::stdin());
         read.map_err(|error| {
             Error::usage(
                 format!("{option} - cannot be read: {error}"),
                 "send the password to standard input, as UTF-8",
             )
-        })?;
-        text
+        })?
     } else {
         text_file(option, path)?
     };
@@ -253,16 +251,21 @@ fn text_file(option: &str, path: &Path) -> Result<String> {
             "pass a readable text file",
         ));
     }
-    let read = || {
-        let mut text = String::new();
-        let file = fs::File::open(path)?;
-        file.take(FILE_LIMIT).read_to_string(&mut text)?;
-        std::io::Result::Ok(text)
-    };
-    read().map_err(|error| {
+    let read = fs::File::open(path).and_then(read_whole);
+    read.map_err(|error| {
         Error::usage(
             format!("{option} {shown} cannot be read: {error}"),
             "pass a readable text file",
         )
     })
+}
+
+/// All that comes, which must not be more than a file may be: half of it means something else.
+fn read_whole(from: impl Read) -> io::Result<String> {
+    let mut text = String::new();
+    from.take(FILE_LIMIT + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > FILE_LIMIT {
+        return Err(io::Error::other("it is longer than 1 MiB"));
+    }
+    Ok(text)
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::sandbox::{
-    Sandbox, free_ports, kill_and_wait, node_on, nodes, pid_on, set_on_both, signal, wait_for,
+    Ran, Sandbox, free_ports, kill_and_wait, node_on, nodes, pid_on, set_on_both, signal, wait_for,
 };
 use crate::witness::{
     ask, assert_ready, cluster_nodes, config, field, ports, redis_cli, text_at, what_is_missing,
@@ -382,6 +382,32 @@ fn where_one_node_is_lost_the_others_are_left_as_they_are() {
     assert_ready(&sandbox.ok("start --json").json(), 3, 0);
     assert_ne!(fs::read(&conf).expect("redis.conf"), b"");
     sandbox.ok("down --yes");
+}
+
+#[test]
+fn a_configuration_from_a_pipe_is_read_whole_or_refused() {
+    let sandbox = Sandbox::new();
+    let long = sandbox.file("long", "# a comment\n".repeat(100_000));
+    for arguments in ["--conf", "--password-file"] {
+        let mut command = std::process::Command::new("bash");
+        let program = sandbox.command(&[]);
+        let line = format!("exec \"$0\" up --port auto {arguments} <(cat {long})");
+        command
+            .args(["-c", &line])
+            .arg(program.get_program())
+            .envs(program.get_envs().filter_map(|(k, v)| Some((k, v?))))
+            .current_dir(sandbox.path());
+        let ran = Ran::of(command, &line);
+        assert_eq!(ran.code, Some(2), "{ran}");
+        assert!(ran.err.contains("longer than 1 MiB"), "{ran}");
+        sandbox.assert_untouched(&ran);
+    }
+    let mut command = sandbox.command(&["up", "--port", "auto", "--password-file", "-"]);
+    command.stdin(fs::File::open(&long).expect("written"));
+    let ran = Ran::of(command, "up --password-file -");
+    assert_eq!(ran.code, Some(2), "{ran}");
+    assert!(ran.err.contains("longer than 1 MiB"), "{ran}");
+    sandbox.assert_untouched(&ran);
 }
 
 #[test]
