@@ -1,10 +1,12 @@
 //! `status`: how a cluster is. Takes no lock, waits for nobody longer than a moment.
 
 use std::collections::BTreeSet;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use super::answer::{Answer, ProcessState, State};
 use super::context::Context;
@@ -18,6 +20,10 @@ use crate::store::Journal;
 
 /// How long a node may take to answer before it is called hung.
 const PATIENCE: Duration = Duration::from_millis(600);
+
+/// How long a port may take to take a connection before it counts as free: a firewall may drop what
+/// is sent to it.
+const CONNECT: Duration = Duration::from_millis(100);
 
 /// How long it may take to find out that one does not answer because it speaks no TLS.
 const EXPLANATION: Duration = Duration::from_millis(350);
@@ -125,7 +131,7 @@ async fn look(
         }
         Life::Process(_) | Life::Child(_) => {}
     }
-    let looked = tokio::time::timeout(PATIENCE + EXPLANATION, async {
+    let looked = timeout(PATIENCE + EXPLANATION, async {
         node.connect(access, PATIENCE).await?;
         match &node.connection {
             Some(connection) => connection.view(shards).await,
@@ -145,12 +151,12 @@ async fn look(
 /// A node without a process: does somebody else sit on its port?
 async fn dead(addr: NodeAddr, access: &Access) -> (ProcessState, Result<View, String>) {
     let socket = SocketAddr::new(addr.host, addr.peer_port());
-    if TcpStream::connect_timeout(&socket, Duration::from_millis(100)).is_err() {
+    if !is_held(socket).await {
         return (ProcessState::Dead, Err("does not run".into()));
     }
     // The port of a process that is just ending is held until its last thread has ended too.
     super::wait::moment(Duration::from_millis(30)).await;
-    if TcpStream::connect_timeout(&socket, Duration::from_millis(100)).is_err() {
+    if !is_held(socket).await {
         return (ProcessState::Dead, Err("does not run".into()));
     }
     // A stranger gets no password of ours to see.
@@ -159,7 +165,7 @@ async fn dead(addr: NodeAddr, access: &Access) -> (ProcessState, Result<View, St
         ..Access::default()
     };
     let who = Connection::open(addr, &stranger, PATIENCE);
-    let pid = tokio::time::timeout(PATIENCE, who)
+    let pid = timeout(PATIENCE, who)
         .await
         .ok()
         .and_then(Result::ok)
@@ -171,4 +177,60 @@ async fn dead(addr: NodeAddr, access: &Access) -> (ProcessState, Result<View, St
         ProcessState::Foreign,
         Err(format!("does not run; its port is held by {who}")),
     )
+}
+
+/// Whether somebody takes connections there.
+async fn is_held(socket: SocketAddr) -> bool {
+    let connected = timeout(CONNECT, TcpStream::connect(socket)).await;
+    matches!(connected, Ok(Ok(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::Instant;
+
+    use tokio::net::TcpSocket;
+
+    use super::*;
+
+    #[test]
+    fn ports_that_answer_nothing_are_waited_for_at_the_same_time() {
+        const PORTS: u32 = 20;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        runtime.block_on(async {
+            let mut held = Vec::new();
+            let mut addrs = Vec::new();
+            for _ in 0..PORTS {
+                let socket = TcpSocket::new_v4().expect("a socket");
+                let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+                socket.bind(any).expect("bound");
+                // Two wait to be accepted, and the kernel drops what a third one sends.
+                let listener = socket.listen(0).expect("listens");
+                let at = listener.local_addr().expect("bound");
+                held.push((listener, is_kept(at).await, is_kept(at).await));
+                addrs.push(NodeAddr {
+                    host: at.ip(),
+                    port: at.port(),
+                    tls_port: None,
+                    bus_port: 0,
+                });
+            }
+            let began = Instant::now();
+            let access = Access::default();
+            let looks = join_all(addrs.iter().map(|addr| dead(*addr, &access))).await;
+            let took = began.elapsed();
+            assert!(took >= CONNECT && took < CONNECT * PORTS / 2, "{took:?}");
+            for (state, _) in looks {
+                assert_eq!(state, ProcessState::Dead);
+            }
+        });
+    }
+
+    async fn is_kept(at: SocketAddr) -> Option<TcpStream> {
+        timeout(CONNECT, TcpStream::connect(at)).await.ok()?.ok()
+    }
 }
