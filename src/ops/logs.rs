@@ -59,9 +59,6 @@ pub async fn follow_logs(context: &Context, wish: &LogsWish, sink: LogSink<'_>) 
             context.events.note(problem.to_string());
         }
         sink(&lines).map_err(Error::unwritten)?;
-        if !lines.is_empty() {
-            continue;
-        }
         if renewed.elapsed() >= RENEWAL {
             renewed = Instant::now();
             let Some(manifest) = cluster.manifest()? else {

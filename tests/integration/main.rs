@@ -16,6 +16,7 @@ mod create;
 mod doctor;
 mod env;
 mod faults;
+mod follow;
 mod foreground;
 mod from_create_cluster;
 mod guide;
