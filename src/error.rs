@@ -361,6 +361,17 @@ impl Error {
         }
     }
 
+    /// Its causes, each behind the one before it.
+    pub fn causes(&self) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+        std::iter::successors(std::error::Error::source(self), |cause| cause.source())
+    }
+
+    /// The sentence with its causes, in one line.
+    pub fn with_causes(&self) -> String {
+        self.causes()
+            .fold(self.to_string(), |text, cause| format!("{text}: {cause}"))
+    }
+
     /// The end of what a program said that we ran.
     pub fn said(&self) -> &[String] {
         match self {
@@ -482,6 +493,14 @@ fn is_full(source: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_cause_is_told() {
+        let inner = io::Error::other(Error::unwritten(io::Error::other("x")));
+        let error = Error::io("read", Path::new("/a"))(inner);
+        let all = "could not read /a: could not write the answer: x";
+        assert_eq!(error.with_causes(), all);
+    }
 
     #[test]
     fn a_full_disk_and_a_full_quota_are_the_environments_fault() {

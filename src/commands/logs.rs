@@ -60,10 +60,11 @@ async fn export(call: &Call, args: &LogsArgs, directory: &Path) -> Result<ExitCo
     let mut texts = vec![("versions.json", report.for_file(&Shown::Version, true))];
     // What cannot be seen is told by its file too, and the rest is exported all the same.
     texts.push(match ops::status(context).await {
-        Ok(answer) => (
-            "status.json",
-            report.for_file(&Shown::Status(&answer, 64), true),
-        ),
+        Ok(mut answer) => {
+            ops::scrub(context, &mut answer)?;
+            let text = report.for_file(&Shown::Status(&answer, 64), true);
+            ("status.json", text)
+        }
         Err(error @ Error::NoSuchCluster { .. }) => return Err(error),
         Err(error) => ("status.txt", format!("{error}\n")),
     });

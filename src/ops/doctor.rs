@@ -1,5 +1,6 @@
-//! `doctor`: whether this machine is fit to run a cluster. Takes no lock, changes nothing, and
-//! contacts nobody but nodes of the home's own clusters.
+//! `doctor`: whether this machine is fit to run a cluster. Contacts nobody but nodes of the home's own
+//! clusters, and leaves nothing behind. While it tries ports it holds the home's lock on them, and it
+//! raises its own soft limit of open files, as `up` would.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,7 +16,7 @@ use super::context::Context;
 use super::limits;
 use super::list::list;
 use super::wish::StartWish;
-use crate::error::{Error, NodeProblem, Result};
+use crate::error::{NodeProblem, Result};
 use crate::plan::{
     ClusterSpec, Finding, Needs, PortChoice, Surroundings, judge_limits, judge_port_range,
     judge_surroundings, size,
@@ -351,7 +352,7 @@ async fn clusters(context: &Context) -> Vec<Finding> {
         Ok(listed) => listed,
         Err(error) => {
             let fix = format!("make {} readable", context.home.path().display());
-            return vec![Finding::fail(ID, full(&error), fix)];
+            return vec![Finding::fail(ID, error.with_causes(), fix)];
         }
     };
     let mut findings = Vec::new();
@@ -462,17 +463,6 @@ fn orphans() -> Finding {
         ),
         format!("if nobody needs them, end them: kill {}", pids.join(" ")),
     )
-}
-
-/// An error with its causes.
-fn full(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 /// The command line of `verb` for the cluster `name`.

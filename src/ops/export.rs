@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret as _, SecretString};
 
+use super::answer::Answer;
 use super::context::Context;
 use super::logs::chosen;
 use crate::cluster::NodeAddr;
@@ -57,7 +58,7 @@ pub async fn export(
     let secrets = match cluster.secrets() {
         Ok(secrets) => words(&secrets),
         Err(error) => {
-            let problem = NodeProblem::new(&exported.name, told(&error));
+            let problem = NodeProblem::new(&exported.name, error.with_causes());
             exported.problems.push(problem);
             Vec::new()
         }
@@ -68,7 +69,7 @@ pub async fn export(
     };
     for (name, text) in documents {
         let name = PathBuf::from(name);
-        // JSON holds nothing that a server wrote; a word less, it might be none any more.
+        // A word less, it might be JSON no more: its texts have lost theirs before (`scrub`).
         let is_json = name.extension().is_some_and(|end| end == "json");
         let text = if is_json {
             text.clone()
@@ -93,8 +94,15 @@ pub async fn export(
                 copy_text(&dir, &into, file, &secrets)
             };
             match copied {
-                Ok(true) => exported.files.push(name),
-                Ok(false) => {}
+                Ok(Copied::Whole) => exported.files.push(name),
+                Ok(Copied::Beginning) => {
+                    exported.files.push(name);
+                    exported.problems.push(NodeProblem::new(
+                        addr,
+                        format!("its {file} is too long: only the first 16 MiB were copied"),
+                    ));
+                }
+                Ok(Copied::Nothing) => {}
                 Err(Failure::Reading(error)) => exported.problems.push(NodeProblem::new(
                     addr,
                     format!("its {file} cannot be read: {error}"),
@@ -104,6 +112,26 @@ pub async fn export(
         }
     }
     Ok(exported)
+}
+
+/// Removes secrets from what `answer` tells in servers' words: one that does not know `AUTH` repeats
+/// what it was sent.
+pub fn scrub(context: &Context, answer: &mut Answer) -> Result<()> {
+    let (cluster, _) = context.existing()?;
+    // Secrets that cannot be read have been told to nobody.
+    if let Ok(secrets) = cluster.secrets() {
+        scrub_problems(&mut answer.problems, &words(&secrets));
+    }
+    Ok(())
+}
+
+fn scrub_problems(problems: &mut [NodeProblem], secrets: &[String]) {
+    for problem in problems {
+        problem.message = scrubbed(&problem.message, secrets);
+        for line in &mut problem.log {
+            *line = scrubbed(line, secrets);
+        }
+    }
 }
 
 /// Opens `path`, making it if need be; refuses one with something in it.
@@ -131,16 +159,9 @@ fn node_dir(cluster: &Cluster, addr: NodeAddr, problems: &mut Vec<NodeProblem>) 
     match cluster.node(addr.port) {
         Ok(dir) => dir,
         Err(error) => {
-            problems.push(NodeProblem::new(addr, told(&error)));
+            problems.push(NodeProblem::new(addr, error.with_causes()));
             None
         }
-    }
-}
-
-fn told(error: &Error) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
     }
 }
 
@@ -150,10 +171,18 @@ enum Failure {
     Writing(io::Error),
 }
 
-/// Copies the log line by line. `false` if there is none.
-fn copy_log(from: &Dir, to: &Dir, secrets: &[String]) -> Result<bool, Failure> {
+/// How much was copied.
+enum Copied {
+    Whole,
+    Beginning,
+    /// There is no such file.
+    Nothing,
+}
+
+/// Copies the log line by line.
+fn copy_log(from: &Dir, to: &Dir, secrets: &[String]) -> Result<Copied, Failure> {
     let Some(mut log) = LogReader::open(from, LOG_FILE).map_err(Failure::Reading)? else {
-        return Ok(false);
+        return Ok(Copied::Nothing);
     };
     let mut out = BufWriter::new(to.new_file(LOG_FILE).map_err(Failure::Writing)?);
     loop {
@@ -167,23 +196,33 @@ fn copy_log(from: &Dir, to: &Dir, secrets: &[String]) -> Result<bool, Failure> {
         writeln!(out, "{}", scrubbed(&line, secrets)).map_err(Failure::Writing)?;
     }
     out.flush().map_err(Failure::Writing)?;
-    Ok(true)
+    Ok(Copied::Whole)
 }
 
-fn copy_text(from: &Dir, to: &Dir, name: &str, secrets: &[String]) -> Result<bool, Failure> {
+fn copy_text(from: &Dir, to: &Dir, name: &str, secrets: &[String]) -> Result<Copied, Failure> {
     let Some(file) = from.open_file(name).map_err(Failure::Reading)? else {
-        return Ok(false);
+        return Ok(Copied::Nothing);
     };
     let mut bytes = Vec::new();
-    io::Read::read_to_end(&mut io::Read::take(file, FILE_LIMIT), &mut bytes)
+    io::Read::read_to_end(&mut io::Read::take(file, FILE_LIMIT + 1), &mut bytes)
         .map_err(Failure::Reading)?;
+    let is_cut = bytes.len() as u64 > FILE_LIMIT;
+    if is_cut {
+        // Half a line might be half a password, which is not found.
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n');
+        bytes.truncate(whole.unwrap_or_default());
+    }
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<String> = text
         .lines()
         .map(|line| scrubbed(&without_secret(line), secrets))
         .collect();
     write(to, Path::new(name), (lines.join("\n") + "\n").as_bytes()).map_err(Failure::Writing)?;
-    Ok(true)
+    Ok(if is_cut {
+        Copied::Beginning
+    } else {
+        Copied::Whole
+    })
 }
 
 fn write(dir: &Dir, name: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -258,6 +297,17 @@ mod tests {
         ] {
             assert_eq!(without_secret(line), wanted);
         }
+    }
+
+    #[test]
+    fn what_servers_say_loses_passwords() {
+        let said = "ERR unknown command 'AUTH', with args beginning with: 'hunter2'";
+        let mut problems = [NodeProblem::new("127.0.0.1:30001", said)];
+        problems[0].log.push(said.into());
+        scrub_problems(&mut problems, &["hunter2".to_owned()]);
+        let text = format!("{problems:?}");
+        assert!(!text.contains("hunter2"), "{text}");
+        assert_eq!(text.matches(REMOVED).count(), 2, "{text}");
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub use context::Context;
 pub use create::{CreateWish, Planned, create, plan_create};
 pub use doctor::{DoctorWish, doctor};
 pub use env::{EnvAnswer, EnvFormat, VARIABLES, Variable, env, environment, url};
-pub use export::{Exported, export};
+pub use export::{Exported, export, scrub};
 pub use failover::fail_over;
 pub use follow::{LogStart, NodeLine};
 pub use kill::kill;

@@ -15,6 +15,7 @@ mod crash;
 mod create;
 mod doctor;
 mod env;
+mod export;
 mod faults;
 mod follow;
 mod foreground;
