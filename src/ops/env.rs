@@ -118,10 +118,7 @@ pub async fn env(context: &Context, with_secrets: bool) -> Result<EnvAnswer> {
 
 /// The secrets of the cluster that `answer` is about; its password, if it has one, is among them.
 pub(super) fn secrets(context: &Context, answer: &Answer) -> Result<Secrets> {
-    let cluster = context
-        .home
-        .cluster(&context.name)?
-        .ok_or_else(|| context.no_such_cluster())?;
+    let (cluster, _) = context.existing()?;
     let secrets = cluster.secrets()?;
     if answer.entrance.password_file.is_some() && secrets.password.is_none() {
         return Err(Error::Corrupt {

@@ -76,13 +76,7 @@ async fn look(
     known: &mut Option<Known>,
 ) -> Result<Result<Answer, Vec<NodeProblem>>> {
     // By name each time: it may be deleted and made anew while we wait.
-    let found = match context.home.cluster(&context.name)? {
-        Some(cluster) => cluster.manifest()?.map(|manifest| (cluster, manifest)),
-        None => None,
-    };
-    let Some((cluster, manifest)) = found else {
-        return Err(context.no_such_cluster());
-    };
+    let (cluster, manifest) = context.existing()?;
     let processes = cluster.processes()?;
     let still = known
         .take()

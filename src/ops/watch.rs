@@ -80,7 +80,7 @@ impl Watch {
             open: None,
             gathered: Vec::new(),
         };
-        let (cluster, manifest) = watch.find()?;
+        let (cluster, manifest) = context.existing()?;
         let fleet = Fleet::open(context, &cluster, &manifest)?;
         if fleet
             .nodes
@@ -135,21 +135,9 @@ impl Watch {
         Ok(server::tail(&end, LOG_LINES))
     }
 
-    /// The cluster and its manifest.
-    fn find(&self) -> Result<(Cluster, Manifest)> {
-        let none = || self.context.no_such_cluster();
-        let cluster = self
-            .context
-            .home
-            .cluster(&self.context.name)?
-            .ok_or_else(none)?;
-        let manifest = cluster.manifest()?.ok_or_else(none)?;
-        Ok((cluster, manifest))
-    }
-
     /// Looks whether the cluster is still there, and the same.
     fn look_for_it(&mut self) {
-        let found = self.find().and_then(|(cluster, manifest)| {
+        let found = self.context.existing().and_then(|(cluster, manifest)| {
             if self
                 .open
                 .as_ref()
