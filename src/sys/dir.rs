@@ -70,6 +70,19 @@ impl Dir {
         .union(OFlag::O_DIRECTORY)
         .union(OFlag::O_CLOEXEC);
 
+    /// To read a file. `O_NONBLOCK`: opening a pipe that somebody put there must not hang.
+    const READ: OFlag = OFlag::O_RDONLY
+        .union(OFlag::O_CLOEXEC)
+        .union(OFlag::O_NOFOLLOW)
+        .union(OFlag::O_NONBLOCK);
+
+    /// To make a file that is not there yet.
+    const NEW: OFlag = OFlag::O_WRONLY
+        .union(OFlag::O_CREAT)
+        .union(OFlag::O_EXCL)
+        .union(OFlag::O_CLOEXEC)
+        .union(OFlag::O_NOFOLLOW);
+
     /// Opens `path`. Links on the way to it are followed: it is the user's own word.
     pub fn open(path: &Path) -> io::Result<Self> {
         Ok(Self {
@@ -171,9 +184,7 @@ impl Dir {
 
     /// The whole of the file `name`, at most `limit` bytes; `None` if there is none. Fails on a link.
     pub fn read(&self, name: impl AsRef<OsStr>, limit: u64) -> io::Result<Option<Vec<u8>>> {
-        // O_NONBLOCK: opening a pipe that somebody put here must not hang.
-        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-        match openat(&self.fd, name.as_ref(), flags, Mode::empty()) {
+        match openat(&self.fd, name.as_ref(), Self::READ, Mode::empty()) {
             Ok(fd) => {
                 let mut bytes = Vec::new();
                 File::from(fd).take(limit).read_to_end(&mut bytes)?;
@@ -186,8 +197,7 @@ impl Dir {
 
     /// The last `length` bytes of the file `name`. Fails on a link.
     pub fn read_end(&self, name: impl AsRef<OsStr>, length: u64) -> io::Result<Vec<u8>> {
-        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-        let mut file = File::from(openat(&self.fd, name.as_ref(), flags, Mode::empty())?);
+        let mut file = File::from(openat(&self.fd, name.as_ref(), Self::READ, Mode::empty())?);
         let size = file.metadata()?.len();
         file.seek(SeekFrom::Start(size.saturating_sub(length)))?;
         let mut bytes = Vec::new();
@@ -223,12 +233,10 @@ impl Dir {
     /// Makes the file `name` with `bytes`; fails if there is one. Not synced: whoever reads such a
     /// file again after a power cut must be able to make it anew.
     pub fn write_new(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let flags =
-            OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
         File::from(openat(
             &self.fd,
             name,
-            flags,
+            Self::NEW,
             Mode::S_IRUSR | Mode::S_IWUSR,
         )?)
         .write_all(bytes)
@@ -254,8 +262,7 @@ impl Dir {
 
     /// Opens the regular file `name` for reading; `None` if there is none. Fails on a link.
     pub fn open_file(&self, name: impl AsRef<OsStr>) -> io::Result<Option<File>> {
-        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-        let file = match openat(&self.fd, name.as_ref(), flags, Mode::empty()) {
+        let file = match openat(&self.fd, name.as_ref(), Self::READ, Mode::empty()) {
             Ok(fd) => File::from(fd),
             Err(nix::Error::ENOENT) => return Ok(None),
             Err(error) => return Err(error.into()),
@@ -286,16 +293,12 @@ impl Dir {
 
     /// Makes the file `name` for writing; fails if there is one.
     pub fn new_file(&self, name: &str) -> io::Result<File> {
-        let flags =
-            OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-        Ok(openat(&self.fd, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?.into())
+        Ok(openat(&self.fd, name, Self::NEW, Mode::S_IRUSR | Mode::S_IWUSR)?.into())
     }
 
     /// Makes the file `name`, which may be run, for writing; fails if there is one.
     pub fn new_program(&self, name: &str) -> io::Result<File> {
-        let flags =
-            OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-        Ok(openat(&self.fd, name, flags, Mode::S_IRWXU)?.into())
+        Ok(openat(&self.fd, name, Self::NEW, Mode::S_IRWXU)?.into())
     }
 
     /// Moves `name` to `to` in the directory `into`, on the same file system.
