@@ -93,7 +93,8 @@
 //!   held open (`store/removal.rs`).
 //! - `kill -9` at any moment leaves a state from which the same verb, or `down`, goes on: what is
 //!   about to be done is in the [`store::Journal`](crate::store::Journal) before it is done (`ops/resume.rs`).
-//! - Waiting happens in one place, with a deadline and a memory of what was missing (`ops/wait.rs`).
+//! - Asynchronous waiting happens in one place, with a deadline and a memory of what was missing
+//!   (`ops/wait.rs`).
 //! - `redis.conf` always holds the user's values; ours are put back before success is reported.
 //! - A password is a [`secrecy::SecretString`] from where it is read to where it is written; it is
 //!   exposed to be compared, and in three places: what a node's server reads at its start

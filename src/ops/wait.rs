@@ -1,7 +1,8 @@
-//! The one place where rcluster waits.
+//! The one place where asynchronous work waits for time to pass.
 //!
 //! A wait has a deadline, and an error that says what was missing at the last look. Nobody else
-//! sleeps: a test reads the sources and holds that.
+//! sleeps: a test reads the sources and holds that. What blocks waits by what it waits for: `poll` in
+//! `sys`, a child's end.
 
 use std::time::{Duration, Instant};
 
