@@ -558,7 +558,9 @@ fn on_a_terminal_both_are_a_prompt_that_moves_along() {
         ));
         terminal.types(&["MULTI", "Enter"]);
         terminal.shows(&format!("127.0.0.1:{first}(TX)>"));
-        terminal.types(&["NOSUCH", "Enter", "EXEC", "Enter"]);
+        terminal.types(&["NOSUCH", "Enter"]);
+        terminal.shows("unknown command");
+        terminal.types(&["EXEC", "Enter"]);
         terminal.shows(&format!(
             "discarded because of previous errors.\n127.0.0.1:{first}>"
         ));

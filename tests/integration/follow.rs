@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::sandbox::{Sandbox, edit_json, ports};
+use crate::sandbox::{Sandbox, edit_json, ports, wait_for};
 
 #[test]
 fn a_new_node_is_followed_however_much_the_others_write() {
@@ -25,10 +25,16 @@ fn a_new_node_is_followed_however_much_the_others_write() {
         scope.spawn(|| {
             let path = sandbox.node(port).join("server.log");
             let mut log = File::options().append(true).open(path).expect("a log");
-            while !done.load(Ordering::Relaxed) {
+            let began = Instant::now();
+            // If the test fails meanwhile, nobody says that it is done.
+            while !done.load(Ordering::Relaxed) && began.elapsed() < Duration::from_secs(120) {
                 writeln!(log, "noise").expect("written");
                 std::thread::sleep(Duration::from_millis(2));
             }
+        });
+        let text = || fs::read_to_string(&out).expect("readable");
+        wait_for("the log to be followed", || {
+            text().contains("noise").then_some(())
         });
         let new = port + 3;
         let dir = sandbox.node(new);
@@ -45,9 +51,9 @@ fn a_new_node_is_followed_however_much_the_others_write() {
         });
         let began = Instant::now();
         let found = loop {
-            let text = fs::read_to_string(&out).expect("readable");
-            if text.contains("the new one") || began.elapsed() > Duration::from_secs(20) {
-                break text.contains("the new one");
+            let found = text().contains("the new one");
+            if found || began.elapsed() > Duration::from_secs(20) {
+                break found;
             }
             std::thread::sleep(Duration::from_millis(20));
         };
