@@ -53,7 +53,7 @@ and 8: read each node's ok.";
 
 /// Arguments of `call`.
 #[derive(Args, Clone, Debug)]
-#[command(after_help = CALL_EXAMPLES)]
+#[command(after_help = CALL_EXAMPLES, override_usage = "rcluster call [OPTIONS] [--] CMD...")]
 pub struct CallArgs {
     /// The nodes to call; may be repeated [default: all]
     #[arg(long, value_name = "SELECTOR", value_parser = parse_node)]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::Call;
 use crate::cli::CliArgs;
-use crate::cluster::split_words;
+use crate::cluster::{printable, split_words};
 use crate::error::{Error, Result};
 use crate::ops::{self, Talk, Visit};
 use crate::report::{self, Prompt};
@@ -98,6 +98,10 @@ impl Options {
 async fn converse(call: &Call, visit: &Visit, options: &Options) -> Result<ExitCode> {
     let mut talk = Talk::begin(&call.context, visit).await?;
     if let Some(words) = &options.command {
+        if words.len() == 1 && words[0].eq_ignore_ascii_case(b"help") {
+            call.report.write(HELP).map_err(Error::unwritten)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let is_fine = say(call, &mut talk, words, options, false).await?;
         return Ok(if is_fine {
             ExitCode::SUCCESS
@@ -134,12 +138,11 @@ async fn converse(call: &Call, visit: &Visit, options: &Options) -> Result<ExitC
         match first.to_ascii_lowercase().as_slice() {
             b"quit" | b"exit" => return Ok(ExitCode::SUCCESS),
             b"clear" if terminal => prompt.clear(),
-            b"help" | b"?" => {
-                let text = "A redis command a line, quoted as in redis-cli; quit or Ctrl-D ends.\n";
-                call.report
-                    .write(text.as_bytes())
-                    .map_err(Error::unwritten)?;
-            }
+            b"help" | b"?" => call.report.write(HELP).map_err(Error::unwritten)?,
+            _ if repeat == 0 => call
+                .report
+                .write(b"Invalid redis-cli repeat command option value.\n")
+                .map_err(Error::unwritten)?,
             _ => {
                 for _ in 0..repeat {
                     let is_fine = say(call, &mut talk, words, options, true).await?;
@@ -152,9 +155,14 @@ async fn converse(call: &Call, visit: &Visit, options: &Options) -> Result<ExitC
     }
 }
 
-/// `3 PING` is three times `PING`.
+const HELP: &[u8] = b"A redis command a line, quoted as in redis-cli; quit or Ctrl-D ends.\n";
+
+/// `3 PING` is three times `PING`. What is no number of times is none.
 fn repetition(words: &[Vec<u8>]) -> (u32, &[Vec<u8>]) {
-    let number = |word: &Vec<u8>| std::str::from_utf8(word).ok()?.parse().ok();
+    let number = |word: &Vec<u8>| -> Option<u32> {
+        let number: i64 = std::str::from_utf8(word).ok()?.parse().ok()?;
+        Some(u32::try_from(number).unwrap_or(0))
+    };
     match words {
         [first, rest @ ..] if !rest.is_empty() => match number(first) {
             Some(number) => (number, rest),
@@ -185,6 +193,11 @@ async fn say(
     }
     match heard.answer {
         Ok(reply) => {
+            // To whoever asked for a code an error is no data.
+            if let (true, Some(error)) = (options.fails, reply.error()) {
+                call.report.say(&printable(error, usize::MAX));
+                return Ok(false);
+            }
             if options.raw {
                 write(&report::raw(&reply))?;
             } else {
@@ -194,7 +207,7 @@ async fn say(
             if is_many && !options.raw && took >= SLOW {
                 write(format!("({:.2}s)\n", took.as_secs_f64()).as_bytes())?;
             }
-            Ok(!options.fails || reply.error().is_none())
+            Ok(true)
         }
         Err(why) => {
             call.report.say(&format!("Error: {why}"));

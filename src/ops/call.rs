@@ -9,7 +9,7 @@ use super::fleet::{Fleet, Life, Node};
 use super::status::status;
 use super::talk::{is_shutdown, unanswerable};
 use crate::client::{Access, Fault};
-use crate::cluster::{NodeAddr, Resp};
+use crate::cluster::{NodeAddr, Resp, is_word};
 use crate::error::{Error, Result};
 use crate::plan::Target;
 
@@ -53,10 +53,19 @@ impl Called {
     }
 }
 
+/// Why a command means nothing to a node that hears no other after it; `None` if it does.
+fn pointless(words: &[Vec<u8>]) -> Option<String> {
+    let names = ["MULTI", "WATCH", "ASKING"];
+    let name = names.into_iter().find(|name| is_word(words, 0, name))?;
+    Some(format!(
+        "{name} is about commands that follow on its connection, and here none does"
+    ))
+}
+
 /// Sends `words` to every node that `targets` mean, all nodes if there are none; in the order of
 /// the nodes. Each has the whole of the verb's time, and none waits for another.
 pub async fn call(context: &Context, targets: &[Target], words: &[Vec<u8>]) -> Result<Vec<Called>> {
-    if let Some(why) = unanswerable(words) {
+    if let Some(why) = unanswerable(words).or_else(|| pointless(words)) {
         return Err(Error::usage(why, "run it with {rcluster} cli"));
     }
     let (cluster, manifest) = context.existing()?;

@@ -45,6 +45,9 @@ const REMOTE: [&str; 9] = [
     "afs",
 ];
 
+/// What is to be done about a home that cannot be cured.
+const ELSEWHERE: &str = "keep clusters elsewhere with --home DIR";
+
 /// More than this is not written to try a disk.
 const LONGEST_TRIAL: u64 = 8 << 20;
 
@@ -81,14 +84,19 @@ pub async fn doctor(context: &Context, wish: &DoctorWish) -> Result<Vec<Finding>
     );
     findings.extend(home(context, &needs));
     let machine = sys::limits::machine(context.home.path(), needs.tasks());
-    findings.extend(judge_limits(&needs, &machine));
+    let can_be = existing(context.home.path()).is_dir();
+    let limits = judge_limits(&needs, &machine).into_iter();
+    // Of a home that cannot be, one line says all.
+    findings.extend(limits.filter(|finding| can_be || finding.id != "home_writable"));
     // As `up` does, for the test of all ports at once.
     let soft = machine
         .open_files
         .and_then(|limit| needs.soft_open_files(&limit));
     soft.map(sys::limits::set_open_files);
     findings.extend(ports(context, &start, &spec, binary.as_ref(), &around));
-    findings.extend(clusters(context).await);
+    if can_be {
+        findings.extend(clusters(context).await);
+    }
     findings.push(orphans());
     Ok(findings)
 }
@@ -97,8 +105,9 @@ fn server_found(binary: &Result<Binary>) -> Vec<Finding> {
     let binary = match binary {
         Ok(binary) => binary,
         Err(error) => {
-            let fix = error.hint().unwrap_or_default();
-            return vec![Finding::fail("server", error.to_string(), fix)];
+            // The home's own findings say what is to be done about it.
+            let fix = error.hint().unwrap_or_else(|| ELSEWHERE.into());
+            return vec![Finding::fail("server", error.with_causes(), fix)];
         }
     };
     let server = format!("{binary} at {}", binary.path.display());
@@ -160,7 +169,7 @@ fn owner(path: &Path) -> Finding {
                 "make it yours alone (chmod go-w {shown}), or keep clusters elsewhere with --home DIR"
             ),
         ),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             let place = existing(path);
             if place.is_dir() {
                 return Finding::ok(ID, format!("{shown} will be made"));
@@ -171,14 +180,10 @@ fn owner(path: &Path) -> Finding {
                     "{shown} cannot be made: {} is no directory",
                     place.display()
                 ),
-                "keep clusters elsewhere with --home DIR",
+                ELSEWHERE,
             )
         }
-        Err(error) => Finding::fail(
-            ID,
-            format!("{shown} cannot be used: {error}"),
-            "keep clusters elsewhere with --home DIR",
-        ),
+        Err(error) => Finding::fail(ID, format!("{shown} cannot be used: {error}"), ELSEWHERE),
     }
 }
 

@@ -15,6 +15,7 @@ use crate::plan::{Secrets, Target};
 use crate::server::LogReader;
 use crate::store::{Cluster, LOG_FILE};
 use crate::sys::dir::Dir;
+use crate::sys::limits::existing;
 
 /// No configuration and no nodes.conf is larger.
 const FILE_LIMIT: u64 = 16 << 20;
@@ -48,6 +49,7 @@ pub async fn export(
 ) -> Result<Exported> {
     let (cluster, nodes) = chosen(context, targets).await?;
     let directory = std::path::absolute(directory).map_err(Error::io("find", directory))?;
+    refuse_home(context, &directory)?;
     let out = empty_dir(&directory)?;
     let mut exported = Exported {
         name: context.name.to_string(),
@@ -132,6 +134,23 @@ fn scrub_problems(problems: &mut [NodeProblem], secrets: &[String]) {
             *line = scrubbed(line, secrets);
         }
     }
+}
+
+/// Refuses a directory within the home: `clean` would leave it and the cluster's directory behind, and
+/// nobody would take it for a cluster.
+fn refuse_home(context: &Context, path: &Path) -> Result<()> {
+    let is_inside = || -> io::Result<bool> {
+        let home = context.home.path().canonicalize()?;
+        Ok(existing(path).canonicalize()?.starts_with(home))
+    };
+    // A home or a path that cannot be looked at is told by whoever uses it.
+    if is_inside().unwrap_or(false) {
+        return Err(Error::usage(
+            format!("{} lies in the home, among the clusters", path.display()),
+            "name a directory outside of it",
+        ));
+    }
+    Ok(())
 }
 
 /// Opens `path`, making it if need be; refuses one with something in it.

@@ -23,7 +23,7 @@ use crate::cluster::LogTime;
 use crate::error::{Error, NodeProblem, Result};
 use crate::event::Event;
 use crate::plan::Layout;
-use crate::store::{Cluster, LOG_FILE, Manifest};
+use crate::store::{Attempt, Cluster, LOG_FILE, Lock, Manifest};
 
 /// How often nodes are looked at while their logs say nothing.
 const LOOK: Duration = Duration::from_millis(100);
@@ -290,7 +290,8 @@ impl Watch<'_> {
                 continue;
             };
             if !self.is_deliberate(number)? {
-                self.died(number, &death, failed && restart == Restart::OnFailure);
+                let start_again = failed && restart == Restart::OnFailure;
+                self.died(number, &death, failed, start_again);
             }
         }
         let runs = self.fleet.nodes.iter().any(Node::runs);
@@ -346,7 +347,23 @@ impl Watch<'_> {
         })
     }
 
-    fn died(&mut self, number: usize, death: &NodeProblem, start_again: bool) {
+    /// The verb of another rcluster that is at work on the cluster: `pid 4711 (restart)`.
+    fn at_work(&self) -> Option<String> {
+        let context = self.context;
+        let us = format!("pid {} ", std::process::id());
+        match Lock::attempt(&context.home, &context.name, context.verb, false) {
+            Ok(Attempt::Held(holder)) if !holder.starts_with(&us) => Some(holder),
+            _ => None,
+        }
+    }
+
+    fn died(&mut self, number: usize, death: &NodeProblem, failed: bool, start_again: bool) {
+        if let Some(holder) = self.at_work().filter(|_| !failed) {
+            let node = death.node.clone();
+            let events = &self.context.events;
+            events.note(format!("{node} was ended by {holder}"));
+            return;
+        }
         self.context.events.emit(Event::Died {
             node: format!("{}, {}", death.node, self.role(number)),
             how: death.message.clone(),
@@ -430,6 +447,10 @@ impl Watch<'_> {
                 .events
                 .note(format!("cluster \"{}\" was stopped", self.context.name));
             return Ok(());
+        }
+        if !self.manifest.spec.ephemeral {
+            let events = &self.context.events;
+            events.note("data and logs are kept: `{rcluster} up` goes on with them, `{rcluster} down` deletes them");
         }
         Err(Error::Nodes {
             message: "no node runs any more".into(),

@@ -114,6 +114,8 @@ fn every_node_answers_behind_its_name() {
         ("call -- SUBSCRIBE x", 2),
         ("call -- monitor", 2),
         ("call -- client reply off", 2),
+        ("call -- multi", 2),
+        ("call -- WATCH a", 2),
     ] {
         sandbox.fails(line, code);
     }

@@ -453,6 +453,15 @@ fn a_home_that_is_not_safe_or_no_directory_is_told() {
     fs::write(sandbox.home(), "").expect("written");
     let ran = sandbox.fails("doctor --json", 10);
     doctor_says(&ran, "home", "fail", &["--home DIR"]);
+    // Below a file there is no home either: one line says so, and each that fails what to do.
+    let below = format!("doctor --json --home {}/x", sandbox.home().display());
+    let ran = sandbox.fails(&below, 10);
+    doctor_says(&ran, "home", "fail", &["is no directory", "--home DIR"]);
+    let text = ran.json()["checks"].to_string();
+    assert!(!text.contains("\"fix\":\"\""), "{text}");
+    for other in ["home_writable", "clusters"] {
+        assert!(!text.contains(&format!("\"{other}\"")), "{text}");
+    }
     fs::remove_file(sandbox.home()).expect("removed");
 
     let deep = format!(

@@ -36,3 +36,18 @@ fn a_file_that_is_copied_in_part_is_told() {
     fs::write(&path, &before).expect("put back");
     sandbox.gone("down --yes");
 }
+
+#[test]
+fn nothing_is_exported_among_the_clusters() {
+    let sandbox = Sandbox::new();
+    sandbox.up("--primaries 1 --replicas 0");
+    sandbox.ok("stop");
+    let before = sandbox.files();
+    for place in ["home/new", "home/default/new/deep", "home/default", "home"] {
+        let ran = sandbox.fails(&format!("logs --export {place}"), 2);
+        assert!(ran.err.contains("lies in the home"), "{ran}");
+    }
+    assert_eq!(sandbox.files(), before);
+    sandbox.ok("logs --export beside");
+    sandbox.gone("down --yes");
+}

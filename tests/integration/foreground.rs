@@ -483,3 +483,20 @@ fn a_large_log_of_earlier_runs_is_not_read() {
     assert_eq!(foreground.end(), (None, Some(2)));
     sandbox.gone("down --yes");
 }
+
+#[test]
+fn what_other_verbs_do_is_told_apart_from_what_befalls_nodes() {
+    let sandbox = Sandbox::new();
+    let foreground = foreground(&sandbox, "--port auto --primaries 1 --replicas 1");
+    sandbox.ok("restart replica");
+    foreground.wait_until_it_says("runs again");
+    let said = foreground.err();
+    assert!(!said.contains("warning: "), "{said}");
+    kill_and_wait(pid_on(
+        &sandbox.status(),
+        replica_and_primary(&sandbox.status())[0],
+    ));
+    foreground.wait_until_it_says("warning: ");
+    foreground.signal("INT");
+    assert_eq!(foreground.end(), (None, Some(2)));
+}
