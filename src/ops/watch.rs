@@ -207,6 +207,7 @@ fn watched(manifest: &Manifest) -> Watched {
         name: manifest.name.clone(),
         server: servers.join(", "),
         tls: manifest.spec.security.tls.is_some(),
+        formed: manifest.formed,
         nodes: nodes.collect(),
     }
 }
@@ -307,7 +308,8 @@ impl Looker {
         }
         match fault {
             Fault::Foreign(_) => Found::Foreign(fault.to_string()),
-            Fault::Silent | Fault::Unreachable { .. } => Found::Silent(fault.to_string()),
+            Fault::Silent => Found::Silent(fault.to_string()),
+            Fault::Unreachable { .. } => Found::Unreachable(fault.to_string()),
             Fault::NotLetIn(_) | Fault::Server { .. } | Fault::Garbled(_) => {
                 Found::Refuses(fault.to_string())
             }

@@ -308,6 +308,20 @@ fn unlisted(view: &View, name: &dyn Fn(&NodeId) -> String) -> Vec<String> {
     problems
 }
 
+/// What all nodes must say alike of one: its role, its slots, its config epoch.
+pub(super) type Said = (Role, Vec<SlotRange>, u64);
+
+/// What a line says of its node.
+pub(super) fn said(line: &NodeLine) -> Said {
+    // A replica's own epoch means nothing: servers before 7.0.3 keep an old one.
+    let epoch = if line.role == Role::Primary {
+        line.config_epoch
+    } else {
+        0
+    };
+    (line.role.clone(), line.slots.clone(), epoch)
+}
+
 /// Finds where views that are whole disagree, and shapes that are not as asked.
 fn compare(
     expected: &Expected,
@@ -329,24 +343,9 @@ fn compare(
     let Some(&(first, reference)) = whole.first() else {
         return;
     };
-    // A replica's own epoch means nothing: servers before 7.0.3 keep an old one.
-    let epoch_of = |node: &NodeLine| {
-        if node.role == Role::Primary {
-            node.config_epoch
-        } else {
-            0
-        }
-    };
-    let said = |view: &View| -> BTreeMap<NodeId, (Role, Vec<SlotRange>, u64)> {
-        view.nodes
-            .iter()
-            .map(|node| {
-                (
-                    node.id.clone(),
-                    (node.role.clone(), node.slots.clone(), epoch_of(node)),
-                )
-            })
-            .collect()
+    let said = |view: &View| -> BTreeMap<NodeId, Said> {
+        let nodes = view.nodes.iter();
+        nodes.map(|node| (node.id.clone(), said(node))).collect()
     };
     let agreed = said(reference);
     let epoch = whole
@@ -416,7 +415,7 @@ fn compare(
 }
 
 /// Up to four names, and how many more there are.
-fn some(names: &[String]) -> String {
+pub(super) fn some(names: &[String]) -> String {
     match names {
         [a, b, c, d, _, ..] => format!("{a}, {b}, {c}, {d} and {} more", names.len() - 4),
         names => names.join(", "),

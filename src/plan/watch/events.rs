@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::model::Watching;
+use super::model::Past;
 use super::scene::{Member, Scene};
 use super::{Found, Seen};
 use crate::cluster::{NodeId, Role, SLOT_COUNT, ranges_of};
@@ -35,22 +35,19 @@ pub enum Mood {
 /// What the process of a node went through between two looks. `was` is how the node was.
 pub(super) fn of_process(
     name: &str,
-    was: &Watching,
+    was: Option<&Past>,
     now: &Found,
     pid: Option<i32>,
     at: Duration,
 ) -> Option<(Mood, String)> {
     let pid_text = pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
-    let lasted = at.saturating_sub(was.since).as_secs();
-    let after = if lasted == 0 {
-        String::new()
-    } else {
-        format!(" after {lasted} s")
-    };
-    let Some(before) = &was.found else {
+    if matches!(now, Found::Starting | Found::Unreachable(_)) {
+        return None;
+    }
+    let Some(was) = was else {
         // The first look: only what is wrong is news.
         return match now {
-            Found::Answers(_) | Found::Gone => None,
+            Found::Answers(_) | Found::Gone | Found::Starting | Found::Unreachable(_) => None,
             Found::Dead { .. } => Some((Mood::Bad, format!("{name} does not run"))),
             Found::Elsewhere => {
                 let text = format!("{name} was started on another machine or in another container");
@@ -61,6 +58,13 @@ pub(super) fn of_process(
             }
         };
     };
+    let lasted = at.saturating_sub(was.since).as_secs();
+    let after = if lasted == 0 {
+        String::new()
+    } else {
+        format!(" after {lasted} s")
+    };
+    let before = &was.found;
     let restarted = was.pid.zip(pid).filter(|(old, new)| old != new);
     match (before, now) {
         (_, Found::Gone) | (Found::Dead { .. }, Found::Dead { .. }) => None,
@@ -92,6 +96,7 @@ pub(super) fn of_process(
         (_, Found::Silent(why) | Found::Foreign(why)) => Some((Mood::Bad, format!("{name} {why}"))),
         (_, Found::Refuses(why)) => Some((Mood::Warn, format!("{name} answers: {why}"))),
         (_, Found::Elsewhere) => Some((Mood::Warn, format!("{name} cannot be seen from here"))),
+        (_, Found::Starting | Found::Unreachable(_)) => None,
     }
 }
 
@@ -116,6 +121,11 @@ pub(super) fn of_link(name: &str, primary: &str, was: &Seen, now: &Seen) -> Opti
     }
 }
 
+/// `1 node`, `2 nodes`.
+pub(super) fn counted(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
 /// What roles and slots went through.
 pub(super) fn of_scene(was: &Scene, now: &Scene) -> Vec<(Mood, String)> {
     let mut events = Vec::new();
@@ -136,8 +146,34 @@ pub(super) fn of_scene(was: &Scene, now: &Scene) -> Vec<(Mood, String)> {
             events.push((Mood::Plain, format!("{} left the cluster", old.name)));
         }
     }
+    of_moves(was, now, &mut events);
     of_slots(was, now, &mut events);
     events
+}
+
+/// Slots that begin to move. Where one node gives many to another, one after the other, only the
+/// first is news.
+fn of_moves(was: &Scene, now: &Scene, events: &mut Vec<(Mood, String)>) {
+    let before = was.moves();
+    for ((from, to), slots) in now.moves() {
+        if before.contains_key(&(from, to)) {
+            continue;
+        }
+        let called = |id: &NodeId| {
+            let member = now.member(id);
+            member.map_or_else(|| id.short().to_owned(), |member| member.name.clone())
+        };
+        let slots: Vec<u16> = slots.into_iter().collect();
+        let what = slots_in_words(&slots);
+        let (verb, way) = if slots.len() == 1 {
+            ("is", "its")
+        } else {
+            ("are", "their")
+        };
+        let (from, to) = (called(from), called(to));
+        let text = format!("{what} {verb} on {way} way from {from} to {to}");
+        events.push((Mood::Plain, text));
+    }
 }
 
 fn of_member(

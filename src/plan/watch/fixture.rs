@@ -23,6 +23,9 @@ pub(crate) struct FakeNode {
     pub(crate) offset: u64,
     pub(crate) commands: u64,
     pub(crate) ok: bool,
+    /// Those whom it does not know, and those it has no link to.
+    pub(crate) forgot: Vec<usize>,
+    pub(crate) cut_off: Vec<usize>,
 }
 
 /// All of them, and what was seen.
@@ -63,6 +66,8 @@ impl Fake {
                 offset: 1000,
                 commands: 0,
                 ok: true,
+                forgot: Vec::new(),
+                cut_off: Vec::new(),
             }
         };
         let nodes: Vec<FakeNode> = (0..2 * count).map(node).collect();
@@ -95,6 +100,7 @@ impl Fake {
             name: "default".into(),
             server: "redis 7.0.15".into(),
             tls: false,
+            formed: true,
             nodes: nodes.iter().map(node).collect(),
         }
     }
@@ -134,7 +140,10 @@ impl Fake {
     }
 
     pub(crate) fn sight(&self, number: usize) -> Seen {
-        let lines = self.nodes.iter().enumerate().map(|(other, node)| NodeLine {
+        let me = &self.nodes[number];
+        let known = self.nodes.iter().enumerate();
+        let known = known.filter(|(other, _)| !me.forgot.contains(other));
+        let lines = known.map(|(other, node)| NodeLine {
             id: node.id.clone(),
             host: "127.0.0.1".into(),
             port: node.port,
@@ -151,7 +160,7 @@ impl Fake {
                 },
             },
             config_epoch: node.epoch,
-            connected: node.instead.is_none(),
+            connected: node.instead.is_none() && !me.cut_off.contains(&other),
             slots: node.slots.clone(),
             open: if other == number {
                 node.open.clone()

@@ -4,6 +4,7 @@
 //! out who owns which slots (`scene.rs`), and notes what changed (`events.rs`). What is to be
 //! shown is a [`Picture`]. Time is what the caller says it is, measured from when the watch began.
 
+mod agreement;
 mod events;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -12,6 +13,8 @@ mod picture;
 mod scene;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_alarms;
 
 use std::time::Duration;
 
@@ -31,6 +34,8 @@ pub struct Watched {
     pub server: String,
     /// Whether its nodes speak TLS.
     pub tls: bool,
+    /// Whether it was formed, as far as that is written down.
+    pub formed: bool,
     /// The nodes; node 1 first.
     pub nodes: Vec<WatchedNode>,
 }
@@ -65,6 +70,10 @@ pub enum Found {
     Answers(Box<Seen>),
     /// It runs, and does not answer.
     Silent(String),
+    /// It runs, and nobody listens on its port.
+    Unreachable(String),
+    /// The same, while its process is so young that this is no wonder.
+    Starting,
     /// It answers with an error: `LOADING Redis is loading the dataset in memory`.
     Refuses(String),
     /// It does not run.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::agreement::{Lack, Sentences};
 use super::events::{Mood, code};
 use super::model::{Model, Watching, lag};
 use super::scene::Member;
@@ -13,10 +14,15 @@ use crate::cluster::{NodeId, Role, SLOT_COUNT, SlotRange};
 pub enum Standing {
     /// Not every node was looked at yet.
     Looking,
-    /// Every node answers, every link is up, every slot is served.
+    /// Every node answers and knows all others, every link is up, all say the same, every slot is
+    /// served.
     Ok,
     /// It serves, and something is missing.
     Degraded,
+    /// It is being formed.
+    Forming,
+    /// It was started a moment ago, and is not well yet.
+    Starting,
     /// Nodes say `cluster_state:fail`: how many, of how many that answer.
     Fail(usize, usize),
     /// Its nodes run and are no cluster yet.
@@ -36,6 +42,8 @@ impl Standing {
             Self::Looking => "looking",
             Self::Ok => "ok",
             Self::Degraded => "degraded",
+            Self::Forming => "forming",
+            Self::Starting => "starting",
             Self::Fail(..) => "fail",
             Self::Unformed => "unformed",
             Self::Silent => "silent",
@@ -55,9 +63,9 @@ impl Standing {
     pub fn mood(self) -> Mood {
         match self {
             Self::Ok => Mood::Good,
-            Self::Looking => Mood::Plain,
-            Self::Degraded | Self::Unformed => Mood::Warn,
-            Self::Fail(..) | Self::Silent | Self::Stopped | Self::Gone => Mood::Bad,
+            Self::Looking | Self::Forming | Self::Starting => Mood::Plain,
+            Self::Degraded | Self::Unformed | Self::Stopped => Mood::Warn,
+            Self::Fail(..) | Self::Silent | Self::Gone => Mood::Bad,
         }
     }
 }
@@ -201,6 +209,27 @@ fn count(ranges: &[SlotRange]) -> usize {
 
 impl Model {
     pub(super) fn standing_now(&self) -> Standing {
+        match self.standing_at_last() {
+            Standing::Fail(..) | Standing::Degraded if self.forming => Standing::Forming,
+            Standing::Fail(..) | Standing::Degraded | Standing::Silent if self.is_rising() => {
+                Standing::Starting
+            }
+            standing => standing,
+        }
+    }
+
+    /// Whether a cluster that was being formed is one now. It may be formed and lack something; but
+    /// on the way it does too.
+    pub(super) fn is_formed(&self) -> bool {
+        match self.standing_at_last() {
+            Standing::Ok => true,
+            Standing::Degraded => self.watched.formed,
+            _ => false,
+        }
+    }
+
+    /// How it is, whatever goes on.
+    fn standing_at_last(&self) -> Standing {
         if self.gone.is_some() {
             return Standing::Gone;
         }
@@ -233,12 +262,27 @@ impl Model {
         let whole = seen.len() == self.nodes.len()
             && self.scene.members.iter().all(is_well)
             && seen.iter().all(linked)
+            && !self.nodes.iter().any(Watching::lacks_anything)
             && self.scene.owners.iter().all(Option::is_some);
         if whole {
             Standing::Ok
         } else {
             Standing::Degraded
         }
+    }
+}
+
+impl Watching {
+    /// What it lacks of others, as far as that counts.
+    fn counting(&self) -> impl Iterator<Item = &Lack> {
+        let lacks = self.lacks.iter();
+        lacks
+            .filter(|(lack, looks)| *looks >= lack.patience())
+            .map(|(lack, _)| lack)
+    }
+
+    fn lacks_anything(&self) -> bool {
+        self.seen().is_some() && self.counting().next().is_some()
     }
 }
 
@@ -308,9 +352,7 @@ fn shard(model: &Model, head: &NodeId, mut members: Vec<&Member>) -> ShardRow {
         slots: primary
             .map(|primary| primary.slots.clone())
             .unwrap_or_default(),
-        moving: primary
-            .map(|primary| primary.moving.clone())
-            .unwrap_or_default(),
+        moving: primary.map(Member::moving).unwrap_or_default(),
         // A primary that is not ours is not asked; what others say of it counts.
         serves: primary
             .is_some_and(|primary| primary.answers || primary.number.is_none() && !primary.failed),
@@ -327,7 +369,19 @@ fn row(
     primary: Option<&Watching>,
 ) -> NodeRow {
     let seen = node.seen();
-    let (state, mood, mut why) = state(node, member);
+    let (mut state, mut mood, mut why) = state(node, member);
+    if mood == Mood::Good {
+        let lacks: Vec<&Lack> = node.counting().filter(|lack| lack.is_told()).collect();
+        if !lacks.is_empty() {
+            let mut sentences = Sentences::default();
+            sentences.lacks("", &lacks, &|id| model.called(id));
+            (state, mood) = ("apart".into(), Mood::Warn);
+            why = Some(sentences.texts().join(";").trim_start().to_owned());
+        }
+    }
+    if state == "fail" && (model.forming || model.is_rising()) {
+        mood = Mood::Warn;
+    }
     let replica = member.map(|member| matches!(member.role, Role::Replica { .. }));
     // It was a primary: what it will be is not known before it is back.
     let heir = member
@@ -406,10 +460,15 @@ fn state(node: &Watching, member: Option<&Member>) -> (String, Mood, Option<Stri
     match &node.found {
         None => word("", Mood::Plain, None),
         Some(Found::Dead { stopped: true }) => {
-            word("stopped", Mood::Bad, Some("was stopped by rcluster"))
+            word("stopped", Mood::Warn, Some("was stopped by rcluster"))
         }
         Some(Found::Dead { stopped: false }) => word("dead", Mood::Bad, Some("does not run")),
-        Some(Found::Silent(why)) => word("hung", Mood::Bad, Some(why)),
+        Some(Found::Starting) => word(
+            "starting",
+            Mood::Plain,
+            Some("runs, and does not listen yet"),
+        ),
+        Some(Found::Silent(why) | Found::Unreachable(why)) => word("hung", Mood::Bad, Some(why)),
         Some(Found::Foreign(why)) => word("foreign", Mood::Bad, Some(why)),
         Some(Found::Gone) => word("gone", Mood::Bad, Some("is not looked at any more")),
         Some(Found::Elsewhere) => word(

@@ -1,10 +1,12 @@
 //! Who is who, and who owns what, as the nodes say that can be asked.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::model::Watching;
 use super::{Found, Seen};
-use crate::cluster::{NodeId, NodeLine, Role, SLOT_COUNT, SlotRange, printable, ranges_of};
+use crate::cluster::{
+    NodeId, NodeLine, OpenSlot, Role, SLOT_COUNT, SlotRange, printable, ranges_of,
+};
 
 /// One node of the cluster: ours, or one that ours know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +18,7 @@ pub(super) struct Member {
     pub(super) role: Role,
     pub(super) slots: Vec<SlotRange>,
     /// Slots that it gives away or takes over.
-    pub(super) moving: Vec<SlotRange>,
+    pub(super) open: Vec<OpenSlot>,
     pub(super) epoch: u64,
     pub(super) suspected: bool,
     pub(super) failed: bool,
@@ -43,16 +45,13 @@ impl Scene {
         let mut claims: Vec<&[SlotRange]> = Vec::new();
         let mut add = |line: &NodeLine, number: Option<usize>, name: String, answers: bool| {
             let told = by_best(&line.id).map(|line| line.flags).unwrap_or_default();
-            let moving = line.open.iter();
             members.push(Member {
                 id: line.id.clone(),
                 number,
                 name,
                 role: line.role.clone(),
                 slots: Vec::new(),
-                moving: moving
-                    .filter_map(|open| SlotRange::new(open.slot, open.slot))
-                    .collect(),
+                open: line.open.clone(),
                 epoch: line.config_epoch,
                 suspected: told.pfail,
                 failed: told.fail,
@@ -129,6 +128,22 @@ impl Scene {
         self.owners == other.owners && ids(self) == ids(other)
     }
 
+    /// The slots that are on the move, by who gives them away and who takes them.
+    pub(super) fn moves(&self) -> BTreeMap<(&NodeId, &NodeId), BTreeSet<u16>> {
+        let mut moves: BTreeMap<_, BTreeSet<u16>> = BTreeMap::new();
+        for member in &self.members {
+            for open in &member.open {
+                let (from, to) = if open.migrating {
+                    (&member.id, &open.peer)
+                } else {
+                    (&open.peer, &member.id)
+                };
+                moves.entry((from, to)).or_default().insert(open.slot);
+            }
+        }
+        moves
+    }
+
     /// The slots that nobody owns.
     pub(super) fn gaps(&self) -> Vec<SlotRange> {
         ranges_of((0..SLOT_COUNT).filter(|slot| self.owner(*slot).is_none()))
@@ -155,6 +170,16 @@ fn best(nodes: &[Watching]) -> Option<&Seen> {
             seen.nodes.len(),
         )
     })
+}
+
+impl Member {
+    /// Slots that it gives away or takes over.
+    pub(super) fn moving(&self) -> Vec<SlotRange> {
+        let slots = self.open.iter();
+        slots
+            .filter_map(|open| SlotRange::new(open.slot, open.slot))
+            .collect()
+    }
 }
 
 impl Watching {

@@ -316,8 +316,12 @@ fn nodes_that_are_not_ours_are_shown_and_what_they_are_called_is_harmless() {
         (stranger.name.as_str(), stranger.state.as_str()),
         (" [2Jevil:7999", "other")
     );
-    let last = fake.model.events().last().expect("an event");
-    assert_eq!(last.text, " [2Jevil:7999 joined the cluster");
+    let events: Vec<_> = fake.model.events().map(|event| &event.text).collect();
+    assert_eq!(
+        events,
+        [" [2Jevil:7999 joined the cluster", "cluster ok -> degraded"],
+        "status calls it that too"
+    );
 }
 
 #[test]
