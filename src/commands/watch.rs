@@ -13,6 +13,7 @@ use crate::plan::watch::{Model, Mood, Watched};
 use crate::report;
 use crate::screen::{Action, Clock, Input, Look, Pane, Screen, View};
 use crate::sys;
+use crate::sys::signals::Stop;
 
 /// What `--interval` may be: more often is of no use to eyes, and a load for the nodes.
 const INTERVALS: std::ops::RangeInclusive<Duration> =
@@ -20,24 +21,30 @@ const INTERVALS: std::ops::RangeInclusive<Duration> =
 
 pub(super) async fn run(call: &Call, args: &WatchArgs) -> Result<ExitCode> {
     check(call, args)?;
-    let clock = clock();
+    // Asked before there are threads: with them it is not told. So it is not asked again.
+    let ahead = sys::ahead_of_utc();
     let mut watch = Watch::open(&call.context, args.interval)?;
     let look = Look {
         color: call.report.out.paints(),
         ascii: !report::speaks_utf8(),
     };
     let mut model = Model::new(Watched::default());
-    let mut view = View::new(look, clock);
+    let mut view = View::new(look, clock(ahead, Duration::ZERO));
     call.progress.finish();
     let lost = |source| Error::Io {
         what: "use the terminal".into(),
         source,
     };
+    let mut stops = sys::signals::Stops::catch().map_err(|source| Error::Io {
+        what: "catch signals".into(),
+        source,
+    })?;
     let mut screen = Screen::open(look.color).map_err(lost)?;
     let mut greeted = false;
     loop {
         view.now = watch.elapsed();
-        if matches!(view.pane, Pane::Log(_))
+        view.clock = clock(ahead, view.now);
+        if matches!(&view.pane, Pane::Log(log) if !view.is_frozen() || log == &Ok(Vec::new()))
             && let Some(chosen) = view.chosen()
         {
             view.pane = Pane::Log(watch.log(chosen));
@@ -57,6 +64,15 @@ pub(super) async fn run(call: &Call, args: &WatchArgs) -> Result<ExitCode> {
                 Input::Resized => Action::None,
                 Input::Lost(source) => return Err(lost(source)),
             },
+            stop = stops.next() => {
+                match stop {
+                    Stop::Asked => screen.lend(sys::stop_ourselves),
+                    // Whoever had the terminal meanwhile has left it as it was before us.
+                    Stop::Over => screen.lend(|| ()),
+                }
+                .map_err(lost)?;
+                Action::None
+            }
         };
         match action {
             Action::None => {}
@@ -67,7 +83,8 @@ pub(super) async fn run(call: &Call, args: &WatchArgs) -> Result<ExitCode> {
                 sys::die_by(tokio::signal::unix::SignalKind::interrupt().as_raw_value());
                 return Ok(ExitCode::FAILURE);
             }
-            Action::Suspend => screen.lend(sys::stop_ourselves).map_err(lost)?,
+            // Which reaches us too.
+            Action::Suspend => sys::stop_group(),
             Action::Redraw => screen.clear().map_err(lost)?,
         }
     }
@@ -120,17 +137,15 @@ fn take(model: &mut Model, news: Vec<News>, now: Duration) {
     model.settle(now);
 }
 
-/// The time of day, here if that can be found out.
-fn clock() -> Clock {
-    let ahead = sys::ahead_of_utc();
+/// The time of day, which is `ahead` of UTC if that could be found out, in a watch that lasts for `elapsed` by now.
+fn clock(ahead: Option<i32>, elapsed: Duration) -> Clock {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    let local = now
-        .as_secs()
-        .saturating_add_signed(ahead.unwrap_or_default().into());
+    let began = i64::try_from(now.as_secs()).unwrap_or_default()
+        - i64::try_from(elapsed.as_secs()).unwrap_or_default();
     Clock {
-        began: local % 86_400,
+        began: began + i64::from(ahead.unwrap_or_default()),
         utc: ahead.is_none(),
     }
 }

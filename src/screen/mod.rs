@@ -8,13 +8,13 @@ mod draw;
 mod number;
 mod view;
 
+use std::env;
 use std::io::{self, BufWriter, Stdout, Write as _};
 use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Once, PoisonError, RwLock};
 use std::thread;
 
-use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::crossterm::style::force_color_output;
@@ -22,6 +22,8 @@ use ratatui::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use ratatui::crossterm::{cursor, execute, terminal};
+use ratatui::layout::Rect;
+use ratatui::{Terminal, TerminalOptions, Viewport};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 pub use view::{Action, Clock, Look, Pane, View};
@@ -86,8 +88,11 @@ impl Screen {
         let (sender, input) = unbounded_channel();
         take()?;
         // From here on whatever fails gives it back.
-        let terminal = Terminal::new(CrosstermBackend::new(BufWriter::new(io::stdout())))
-            .inspect_err(|_| give_back())?;
+        let backend = CrosstermBackend::new(BufWriter::new(io::stdout()));
+        let options = TerminalOptions {
+            viewport: Viewport::Fixed(area()),
+        };
+        let terminal = Terminal::with_options(backend, options).inspect_err(|_| give_back())?;
         let screen = Self { terminal, input };
         thread::Builder::new()
             .name("keyboard".into())
@@ -116,6 +121,10 @@ impl Screen {
 
     /// Draws what has changed.
     pub fn draw(&mut self, view: &mut View, model: &Model) -> io::Result<()> {
+        let area = area();
+        if area != self.terminal.current_buffer_mut().area {
+            self.terminal.resize(area)?;
+        }
         let picture = view.prepare(model);
         let drawn = self
             .terminal
@@ -126,8 +135,7 @@ impl Screen {
     /// Draws everything anew with the next picture.
     pub fn clear(&mut self) -> io::Result<()> {
         // Not `clear`: it asks the terminal where the cursor is, and the answer goes to the keyboard.
-        let size = self.terminal.size()?;
-        self.terminal.resize(size.into())
+        self.terminal.resize(area())
     }
 
     /// Gives the terminal back for as long as `meanwhile` lasts.
@@ -149,6 +157,26 @@ impl Drop for Screen {
 pub fn columns() -> Option<usize> {
     let (columns, _) = terminal::size().ok()?;
     (columns > 0).then_some(columns.into())
+}
+
+/// What there is to draw on.
+fn area() -> Rect {
+    let number = |name| env::var(name).ok()?.parse().ok();
+    area_of(
+        terminal::size().unwrap_or_default(),
+        (number("COLUMNS"), number("LINES")),
+    )
+}
+
+/// The same by what the terminal says and what the environment does: a serial line knows no size.
+fn area_of(size: (u16, u16), said: (Option<u16>, Option<u16>)) -> Rect {
+    let pick = |size: u16, said: Option<u16>, usual| match (size, said) {
+        (0, None | Some(0)) => usual,
+        (0, Some(said)) => said,
+        (size, _) => size,
+    };
+    let (width, height) = (pick(size.0, said.0, 80), pick(size.1, said.1, 24));
+    Rect::new(0, 0, width, height)
 }
 
 fn take() -> io::Result<()> {
@@ -213,4 +241,19 @@ fn key_of(key: KeyEvent) -> Option<Key> {
         KeyCode::Esc => Key::Escape,
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_without_a_size_has_a_usual_one() {
+        let area = |size, said| area_of(size, said).as_size();
+        let (none, said) = ((None, None), (Some(100), Some(30)));
+        assert_eq!(area((120, 40), said), (120, 40).into());
+        assert_eq!(area((0, 0), none), (80, 24).into());
+        assert_eq!(area((0, 0), said), (100, 30).into());
+        assert_eq!(area((0, 40), (Some(0), None)), (80, 40).into());
+    }
 }

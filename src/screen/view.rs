@@ -1,9 +1,10 @@
 //! What is on the screen, and what keys do to it. Knows no terminal.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::Key;
-use crate::plan::watch::{Happening, Model, Mood, Picture};
+use crate::plan::watch::{Model, Mood, Picture};
 
 /// How things look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,11 +15,12 @@ pub struct Look {
     pub ascii: bool,
 }
 
-/// The clock on the wall.
+/// The clock on the wall, as it was read last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Clock {
-    /// Seconds since midnight when the watch began.
-    pub began: u64,
+    /// Seconds since midnight when the watch began: by what the clock says now, since it is set at
+    /// times, and a machine that sleeps does not count.
+    pub began: i64,
     /// It is UTC, since what the clock on the wall says could not be found out.
     pub utc: bool,
 }
@@ -26,7 +28,8 @@ pub struct Clock {
 impl Clock {
     /// `12:03:44`.
     pub fn text(self, at: Duration) -> String {
-        let second = (self.began + at.as_secs()) % 86_400;
+        let passed = i64::try_from(at.as_secs()).unwrap_or_default();
+        let second = (self.began + passed).rem_euclid(86_400);
         format!(
             "{:02}:{:02}:{:02}",
             second / 3600,
@@ -86,6 +89,17 @@ pub struct View {
     order: Vec<usize>,
     /// What happened, the newest first: when, how to take it, what.
     pub(super) events: Vec<(String, Mood, String)>,
+    /// When each event was by the clock on the wall, the newest last: read when it was new, as later
+    /// the clock may have been set.
+    times: VecDeque<String>,
+    /// How many events have their time.
+    timed: usize,
+    /// How many events there were when the list was last shown.
+    listed: usize,
+    /// The last lines of the log when it was last shown.
+    pub(super) read: Vec<String>,
+    /// Nodes that something is wrong with, from top to bottom.
+    pub(super) troubled: Vec<usize>,
     /// What happened since the screen was frozen.
     pub(super) missed: usize,
     /// How the chosen node is called.
@@ -113,6 +127,11 @@ impl View {
         self.chosen
     }
 
+    /// Whether the screen is frozen.
+    pub fn is_frozen(&self) -> bool {
+        self.frozen.is_some()
+    }
+
     /// When the screen was frozen.
     pub(super) fn frozen_at(&self) -> Option<Duration> {
         self.frozen.as_deref().map(|(_, at)| *at)
@@ -134,12 +153,36 @@ impl View {
             .chosen
             .map(|chosen| shown.name(chosen).to_owned())
             .unwrap_or_default();
-        let events = shown.events().rev().take(EVENTS_SHOWN);
-        let line = |event: &Happening| (self.clock.text(event.at), event.mood, event.text.clone());
-        self.events = events.map(line).collect();
-        self.missed = model.happened() - shown.happened();
+        self.troubled = (picture.rows())
+            .filter(|row| row.mood >= Mood::Warn)
+            .filter_map(|row| row.number)
+            .collect();
+        self.read_clock(model);
+        let missed = model.happened() - shown.happened();
+        let times = self.times.iter().rev().skip(missed);
+        let events = shown.events().rev().zip(times).take(EVENTS_SHOWN);
+        let events = events.map(|(event, time)| (time.clone(), event.mood, event.text.clone()));
+        self.events = events.collect();
+        // What is read stays where it is while there is more of it.
+        let new = shown.happened().saturating_sub(self.listed);
+        if self.back > 0 && self.pane == Pane::None {
+            self.back = self.back.saturating_add(new);
+        }
+        self.listed = shown.happened();
+        self.missed = missed;
         self.frozen = frozen;
         picture
+    }
+
+    /// What time was it when what is new happened?
+    fn read_clock(&mut self, model: &Model) {
+        let new = model.happened().saturating_sub(self.timed);
+        let count = model.events().count();
+        for event in model.events().skip(count.saturating_sub(new)) {
+            self.times.push_back(self.clock.text(event.at));
+        }
+        self.timed = model.happened();
+        self.times.drain(..self.times.len().saturating_sub(count));
     }
 
     /// A key was pressed while `model` was shown.
@@ -172,6 +215,7 @@ impl View {
             }
             Key::Up | Key::Char('k') => self.choose(|at, _| at.saturating_sub(1)),
             Key::Down | Key::Char('j') => self.choose(|at, last| at.saturating_add(1).min(last)),
+            Key::Char('n') if self.pane != Pane::Help => self.choose_troubled(),
             Key::Home | Key::Char('g') => self.choose(|_, _| 0),
             Key::End | Key::Char('G') => self.choose(|_, last| last),
             Key::PageUp => {
@@ -190,6 +234,25 @@ impl View {
     fn turn_to(&mut self, pane: Pane) {
         self.pane = pane;
         (self.back, self.top) = (0, 0);
+        self.read.clear();
+    }
+
+    /// Another node was chosen: the log that is read is now its own, though the screen be frozen.
+    fn turn_log(&mut self) {
+        if matches!(self.pane, Pane::Log(_)) {
+            self.turn_to(Pane::Log(Ok(Vec::new())));
+        }
+    }
+
+    /// To the next node that something is wrong with; behind the last comes the first.
+    fn choose_troubled(&mut self) {
+        let place = |number: Option<usize>| self.order.iter().position(|n| Some(*n) == number);
+        let at = place(self.chosen);
+        let mut later = self.troubled.iter().filter(|n| place(Some(**n)) > at);
+        if let Some(next) = later.next().or(self.troubled.first()).copied() {
+            self.chosen = Some(next);
+            self.turn_log();
+        }
     }
 
     fn choose(&mut self, step: impl Fn(usize, usize) -> usize) {
@@ -205,9 +268,7 @@ impl View {
         let next = at.map(|at| step(at, self.order.len().saturating_sub(1)));
         if let Some(number) = next.and_then(|next| self.order.get(next)) {
             self.chosen = Some(*number);
-            if self.pane != Pane::None {
-                self.back = 0;
-            }
+            self.turn_log();
         }
     }
 }

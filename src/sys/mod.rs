@@ -157,9 +157,14 @@ pub fn ahead_of_utc() -> Option<i32> {
     Some(offset.whole_seconds())
 }
 
-/// Stops this process as Ctrl-Z does, until somebody wakes it up again.
+/// Stops this process until somebody wakes it up again.
 pub fn stop_ourselves() {
-    // To the whole group, as the terminal would: a shell waits for all of a pipeline.
+    raise(Signal::SIGSTOP).ok();
+}
+
+/// Asks the whole group to stop, ourselves too, as a terminal does on Ctrl-Z: a shell waits for all
+/// of a pipeline.
+pub fn stop_group() {
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(0), Signal::SIGTSTP).ok();
 }
 

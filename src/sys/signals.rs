@@ -11,6 +11,7 @@ use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::backend::Handle;
 use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::low_level::siginfo::Cause;
+use tokio::signal::unix;
 use tokio::sync::mpsc;
 
 /// Those that end a program: hang-up, interrupt, quit, terminate.
@@ -129,6 +130,43 @@ impl Signals {
 impl Drop for Signals {
     fn drop(&mut self) {
         self.handle.close();
+    }
+}
+
+/// What becomes of a program that has the terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// SIGTSTP: it is to stop.
+    Asked,
+    /// SIGCONT: it was stopped, and goes on.
+    Over,
+}
+
+/// SIGTSTP and SIGCONT, from the moment when this is made: who is asked to stop can give the terminal
+/// back first. SIGSTOP asks nobody.
+#[derive(Debug)]
+pub struct Stops {
+    asked: unix::Signal,
+    over: unix::Signal,
+}
+
+impl Stops {
+    /// Catches them.
+    pub fn catch() -> io::Result<Self> {
+        let catch = |signal: Signal| unix::signal(unix::SignalKind::from_raw(signal as c_int));
+        Ok(Self {
+            asked: catch(Signal::SIGTSTP)?,
+            over: catch(Signal::SIGCONT)?,
+        })
+    }
+
+    /// The next one. Nothing is lost if the wait is dropped.
+    pub async fn next(&mut self) -> Stop {
+        tokio::select! {
+            Some(()) = self.asked.recv() => Stop::Asked,
+            Some(()) = self.over.recv() => Stop::Over,
+            else => std::future::pending().await,
+        }
     }
 }
 

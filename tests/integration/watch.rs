@@ -266,7 +266,7 @@ fn signals_and_ctrl_c_give_the_terminal_back() {
     assert_eq!(terminal.asked("#{alternate_on} #{cursor_flag}"), "0 1");
     terminal.run("fg");
     terminal.wait_for("the watch", |screen| {
-        screen.contains("1/1 nodes") && screen.contains("events")
+        screen.contains("1/1 node ") && screen.contains("events")
     });
     terminal.press(&["q"]);
     terminal.wait_for("a prompt", is_at_prompt);
@@ -467,4 +467,59 @@ fn where_nothing_can_be_watched_a_sentence_says_so() {
     says("rcluster watch", 3, &["rcluster start"]);
     drop(terminal);
     sandbox.gone("down --yes");
+}
+
+#[test]
+fn stopped_from_outside_it_gives_the_terminal_back_and_takes_it_again() {
+    let sandbox = Sandbox::new();
+    sandbox.up("--primaries 1 --replicas 0");
+    let terminal = Terminal::new(&sandbox, 80, 24, "");
+    for (name, is_asked) in [("TSTP", true), ("STOP", false)] {
+        terminal.is_given_back("rcluster watch", 0, |terminal| {
+            signal(name, terminal.child());
+            if is_asked {
+                terminal.wait_for("a prompt", is_at_prompt);
+                assert_eq!(terminal.asked("#{alternate_on} #{cursor_flag}"), "0 1");
+            } else {
+                // Nobody asked: the shell's prompt stands in the picture.
+                terminal.wait_for("a prompt", |screen| screen.contains("prompt>"));
+            }
+            terminal.run("fg");
+            terminal.wait_for("the watch", |screen| {
+                screen.contains("1/1 node ") && !screen.contains("prompt>")
+            });
+            // It hears each key, and not only lines.
+            terminal.press(&["?"]);
+            terminal.wait_for("help", |screen| screen.contains(" help "));
+            terminal.press(&["Escape"]);
+            terminal.wait_for("the nodes", |screen| screen.contains("events"));
+            terminal.press(&["q"]);
+        });
+    }
+    drop(terminal);
+    sandbox.gone("down --yes");
+}
+
+#[test]
+fn what_others_forget_is_seen_and_a_terminal_without_a_size_is_drawn_on() {
+    let sandbox = Sandbox::new();
+    let up = sandbox.up("");
+    let terminal = Terminal::new(&sandbox, 80, 24, "");
+    terminal.run("stty rows 0 cols 0; rcluster watch");
+    terminal.wait_for("the watch", |screen| {
+        screen.contains("default: ok  6/6 nodes") && screen.contains(" q quit")
+    });
+    let replica = nodes(&up).iter().find(|node| node["role"] == "replica");
+    let replica = replica.expect("a replica");
+    let (port, id) = (&replica["port"], replica["id"].as_str().expect("an id"));
+    for other in ports(&up).into_iter().filter(|other| port != other) {
+        assert_eq!(redis(other, &["CLUSTER", "FORGET", id]), "OK");
+    }
+    let screen = terminal.wait_for("what they forgot", |screen| {
+        screen.contains("default: degraded") && screen.contains(&format!("know {port}"))
+    });
+    assert!(screen.contains(" apart "), "{screen}");
+    terminal.press(&["q"]);
+    drop(terminal);
+    sandbox.ok("down --yes");
 }

@@ -16,7 +16,7 @@ use crate::plan::watch::{Picture, Standing};
 use crate::screen::number::count;
 use crate::screen::view::{Pane, View};
 use panes::{events, help, log};
-use pen::Pen;
+use pen::{Pen, prefix};
 use table::{scrolled, table};
 
 /// Below this width roles are letters.
@@ -35,8 +35,8 @@ pub(super) fn draw(buffer: &mut Buffer, view: &mut View, picture: &Picture) {
     match view.pane.clone() {
         Pane::None => {
             let table = table(pen, view, picture, width, height);
-            let split = split(table.lines.len(), room);
-            let shown = scrolled(&table, split.table);
+            let split = split(table.lines.len(), view.events.len(), room);
+            let shown = scrolled(&table, split.table, width);
             lines.extend(shown.lines);
             lines.resize(1 + split.table, Line::default());
             lines.extend(events(pen, view, split.events, width, &shown.position));
@@ -47,7 +47,7 @@ pub(super) fn draw(buffer: &mut Buffer, view: &mut View, picture: &Picture) {
     lines.resize(height.max(2) - 1, Line::default());
     lines.push(footer(view, width));
     for (line, y) in lines.into_iter().zip(area.y..area.bottom()) {
-        let line = pen.fit(line);
+        let line = pen.fit(line, width);
         buffer.set_line(area.x, y, &line, area.width);
     }
 }
@@ -58,7 +58,7 @@ struct Split {
     events: usize,
 }
 
-fn split(wanted: usize, room: usize) -> Split {
+fn split(wanted: usize, events: usize, room: usize) -> Split {
     // The heading of the columns.
     let wanted = wanted + 1;
     let least = match room {
@@ -67,6 +67,8 @@ fn split(wanted: usize, room: usize) -> Split {
         6..12 => 3,
         _ => (room / 4).max(4),
     };
+    // Where nothing has happened yet a row is more use than a blank line.
+    let least = least.min(events + 1);
     let table = wanted.min(room.saturating_sub(least));
     Split {
         table,
@@ -98,15 +100,28 @@ fn header(pen: Pen, view: &View, picture: &Picture, width: usize) -> Line<'stati
     right.push(Span::raw(clock));
     let right = Line::from(right);
 
+    // The name is what can be cut, the state is not.
+    let for_name = width.saturating_sub(2 + word.chars().count());
+    let name = if picture.name.chars().count() > for_name {
+        let cut = prefix(&picture.name, for_name.saturating_sub(1));
+        format!("{cut}{}", pen.more())
+    } else {
+        picture.name.clone()
+    };
     let mut left = vec![
-        Span::styled(picture.name.clone(), Pen::bold()),
+        Span::styled(name, Pen::bold()),
         Span::raw(": "),
         Span::styled(word, pen.mood(standing.mood())),
     ];
     // As much as there is room for, the most important first.
     let tls = if picture.tls { ", TLS" } else { "" };
     let facts = [
-        format!("{}/{} nodes", picture.answering, picture.nodes),
+        format!(
+            "{}/{} {}",
+            picture.answering,
+            picture.nodes,
+            if picture.nodes == 1 { "node" } else { "nodes" }
+        ),
         format!("{}/16384 slots", picture.served),
         format!("{} ops/s", count(picture.ops)),
         format!("{}{tls}", picture.server),
@@ -155,6 +170,7 @@ fn footer(view: &View, width: usize) -> Line<'static> {
             ("jk", "choose"),
             ("l", "log"),
             ("space", frozen),
+            ("n", "next problem"),
             ("?", "help"),
         ],
         Pane::Help => &[("q", "quit"), ("jk", "scroll"), ("Esc", "back")],
@@ -167,6 +183,9 @@ fn footer(view: &View, width: usize) -> Line<'static> {
     };
     let mut line = Line::default();
     for (key, what) in keys {
+        if *key == "n" && view.troubled.is_empty() {
+            continue;
+        }
         let spans = [
             Span::styled(format!(" {key}"), Pen::bold()),
             Span::raw(format!(" {what} ")),

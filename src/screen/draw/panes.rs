@@ -83,10 +83,12 @@ pub(super) fn log(
                 limit => format!(" of {}", bytes(limit)),
             };
             format!(
-                ", up {} s, {} keys, {} clients, memory {}{limit}",
+                ", up {} s, {} key{}, {} client{}, memory {}{limit}",
                 load.uptime,
                 load.keys,
+                if load.keys == 1 { "" } else { "s" },
                 load.clients,
+                if load.clients == 1 { "" } else { "s" },
                 bytes(load.memory)
             )
         });
@@ -113,6 +115,10 @@ pub(super) fn log(
         Ok(log) if log.is_empty() => lines.push(Line::styled("the log is empty", Pen::dim())),
         Ok(log) => {
             let all: Vec<String> = log.iter().flat_map(|line| wrapped(line, width)).collect();
+            if view.back > 0 {
+                view.back += added(&view.read, &all);
+            }
+            view.read.clone_from(&all);
             view.back = view.back.min(all.len().saturating_sub(rows));
             let first = all.len().saturating_sub(rows + view.back);
             let shown = all.into_iter().skip(first).take(rows);
@@ -120,6 +126,21 @@ pub(super) fn log(
         }
     }
     lines
+}
+
+/// How many lines stand behind those that were last shown. `now` may have lost some at its beginning.
+fn added(was: &[String], now: &[String]) -> usize {
+    (0..now.len())
+        .find(|new| {
+            let (mut old, mut kept) = (was.iter().rev(), now.iter().rev().skip(*new));
+            // A few lines tell where it was; the first of them may be cut off by now.
+            (0..8).all(|_| match (old.next(), kept.next()) {
+                (Some(old), Some(kept)) => old == kept,
+                _ => true,
+            })
+        })
+        .filter(|_| !was.is_empty())
+        .unwrap_or(0)
 }
 
 /// `text` in lines of at most `width` columns.
@@ -145,11 +166,13 @@ pub(super) const HELP: &[&str] = &[
     "Keys",
     "  q, Esc, Ctrl-C   quit            up/down, j/k   choose a node",
     "  space            freeze          PgUp, PgDn     older and newer events",
+    "  n                to the next node with a problem",
     "  l, Enter         the end of the chosen node's log",
     "Slots: one line a shard, from slot 0 on the left to 16383",
     "  #  owned   +  partly   .  not   >  moving   x  primary away   !  no owner",
     "State",
     "  ok       answers, and its cluster_state is ok",
+    "  apart    answers, and does not know all nodes, or has no bus link to one",
     "  fail     answers, and its cluster_state is fail: it refuses commands",
     "  failed   answers, and the cluster calls it failed; failed?: one node does",
     "  loading  reads its data; other such words are the first of its error",
@@ -160,7 +183,7 @@ pub(super) const HELP: &[&str] = &[
     "  link     of a replica to its primary: up, down, sync (takes a full copy)",
     "  lag      bytes of the replication stream that a replica is behind",
     "  ops/s    commands, with those of replicas and not of this program; above:",
-    "           of all primaries together",
+    "           of all primaries together; a replica makes its primary say 1 more",
     "  bus      links to other nodes that stand, of how many",
 ];
 

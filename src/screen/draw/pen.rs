@@ -42,8 +42,13 @@ impl Pen {
         if self.look.ascii { "-" } else { "─" }
     }
 
-    /// `line` without what the terminal cannot show.
-    pub(super) fn fit(self, line: Line<'static>) -> Line<'static> {
+    /// `line` without what the terminal cannot show, and no wider than it is: that something was cut
+    /// off is said by its last sign.
+    pub(super) fn fit(self, line: Line<'static>, width: usize) -> Line<'static> {
+        self.cut(self.plain(line), width)
+    }
+
+    fn plain(self, line: Line<'static>) -> Line<'static> {
         if !self.look.ascii || line.spans.iter().all(|span| span.content.is_ascii()) {
             return line;
         }
@@ -58,4 +63,42 @@ impl Pen {
         });
         Line::from(spans.collect::<Vec<_>>()).style(style)
     }
+
+    fn cut(self, line: Line<'static>, width: usize) -> Line<'static> {
+        if line.width() <= width {
+            return line;
+        }
+        let style = line.style;
+        let mut room = width.saturating_sub(1);
+        let mut spans = Vec::new();
+        for span in line.spans {
+            let text = prefix(&span.content, room);
+            let is_whole = text.len() == span.content.len();
+            room -= Span::raw(text).width();
+            spans.push(Span::styled(text.to_owned(), span.style));
+            if !is_whole {
+                spans.push(Span::styled(self.more(), span.style));
+                break;
+            }
+        }
+        Line::from(spans).style(style)
+    }
+
+    /// The sign for what was cut off.
+    pub(super) fn more(self) -> &'static str {
+        if self.look.ascii { "~" } else { "…" }
+    }
+}
+
+/// As much of `text` as `width` columns have room for.
+pub(super) fn prefix(text: &str, width: usize) -> &str {
+    let mut taken = 0;
+    for (at, c) in text.char_indices() {
+        let mut bytes = [0; 4];
+        taken += Span::raw(&*c.encode_utf8(&mut bytes)).width();
+        if taken > width {
+            return text.get(..at).unwrap_or_default();
+        }
+    }
+    text
 }

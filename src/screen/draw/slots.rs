@@ -15,10 +15,11 @@ pub(super) fn strip_line(pen: Pen, shard: &ShardRow, width: usize) -> Line<'stat
         .map(|number| number.to_string())
         .unwrap_or_default();
     let slots = shard.slot_count();
-    let more = if shard.serves {
-        "slots"
-    } else {
-        "slots, no primary"
+    let more = match (slots, shard.serves || width < NARROW) {
+        (1, true) => "slot",
+        (1, false) => "slot, no primary",
+        (_, true) => "slots",
+        (_, false) => "slots, no primary",
     };
     let tail = format!(" {slots:>5} {more}");
     let cells = strip(&shard.slots, &shard.moving, strip_width(width));
@@ -49,7 +50,8 @@ pub(super) fn strip_line(pen: Pen, shard: &ShardRow, width: usize) -> Line<'stat
 /// Slots that nobody owns.
 pub(super) fn gaps(pen: Pen, gaps: &[SlotRange], width: usize) -> Line<'static> {
     let slots: usize = gaps.iter().map(|range| usize::from(range.len())).sum();
-    let tail = format!(" {slots:>5} slots, no owner");
+    let word = if slots == 1 { "slot" } else { "slots" };
+    let tail = format!(" {slots:>5} {word}, no owner");
     let cells = strip(gaps, &[], strip_width(width));
     let sign = |cell| {
         if cell == Cell::Free {

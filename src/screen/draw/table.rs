@@ -2,6 +2,7 @@
 
 use ratatui::text::Line;
 
+use super::NARROW;
 use super::columns::{Columns, node_line};
 use super::pen::Pen;
 use super::slots::{gaps, strip_line};
@@ -14,6 +15,8 @@ pub(super) struct Table {
     pub(super) lines: Vec<Line<'static>>,
     /// Which of them is the chosen node's.
     chosen: usize,
+    /// Which of them say what is wrong.
+    problems: Vec<usize>,
 }
 
 pub(super) fn table(
@@ -31,6 +34,7 @@ pub(super) fn table(
     let columns = Columns::new(width, names.max(4));
     let mut lines = Vec::new();
     let mut chosen = 0;
+    let mut problems = Vec::new();
     let mut without_slots = false;
     if let Some(gone) = &picture.gone {
         lines.push(Line::styled(
@@ -52,6 +56,9 @@ pub(super) fn table(
             if is_chosen {
                 chosen = lines.len();
             }
+            if node.mood >= Mood::Warn {
+                problems.push(lines.len());
+            }
             lines.push(node_line(pen, node, &columns, is_chosen));
         }
     }
@@ -59,6 +66,7 @@ pub(super) fn table(
         head: (height >= 12).then(|| columns.head()),
         lines,
         chosen,
+        problems,
     }
 }
 
@@ -70,7 +78,7 @@ pub(super) struct Shown {
 }
 
 /// As much of the table as there is room for, with the chosen node in it.
-pub(super) fn scrolled(table: &Table, room: usize) -> Shown {
+pub(super) fn scrolled(table: &Table, room: usize, width: usize) -> Shown {
     let head: Vec<Line> = table.head.clone().into_iter().collect();
     let rows = room.saturating_sub(head.len());
     let all = table.lines.len();
@@ -80,8 +88,19 @@ pub(super) fn scrolled(table: &Table, room: usize) -> Shown {
         .min(all.saturating_sub(rows));
     let shown = table.lines.iter().skip(first).take(rows).cloned();
     let lines: Vec<Line> = head.into_iter().chain(shown).collect();
+    let last = (first + rows).min(all);
     let position = if rows < all {
-        format!(" lines {}-{} of {all} ", first + 1, (first + rows).min(all))
+        let above = table.problems.iter().filter(|line| **line < first).count();
+        let below = table.problems.iter().filter(|line| **line >= last).count();
+        let hidden = |count: usize, place: &str| match count {
+            0 => String::new(),
+            1 => format!(", 1 problem {place}"),
+            count => format!(", {count} problems {place}"),
+        };
+        let hidden = hidden(above, "above") + &hidden(below, "below");
+        let is_short = width < NARROW && !hidden.is_empty();
+        let lines = if is_short { "" } else { "lines " };
+        format!(" {lines}{}-{last} of {all}{hidden} ", first + 1)
     } else {
         String::new()
     };

@@ -95,7 +95,7 @@ fn eighty_by_twenty_four() {
         "",
         "",
         "",
-        " q quit  jk choose  l log  space freeze  ? help",
+        " q quit  jk choose  l log  space freeze  n next problem  ? help",
     ];
     assert_eq!(lines, wanted);
 }
@@ -110,7 +110,7 @@ fn forty_by_ten_in_ascii() {
         "   7004 R ok       up     6.6K      0",
         " 2 ........xxxxxxxxx........  5461 slots",
         "   7002 P dead     does not run",
-        "- events -------------- lines 1-5 of 9 -",
+        "- events --- 1-5 of 9, 1 problem below -",
         "00:00:00 ! 7006 is stopped (SIGSTOP)",
         "00:00:00 * cluster ok -> degraded",
         " q quit  jk choose  l log  space freeze",
@@ -270,5 +270,125 @@ proptest! {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn problems_that_are_out_of_sight_are_counted_and_found() {
+    let mut fake = Fake::seen(12);
+    fake.nodes[11].instead = Some(Found::Dead { stopped: false });
+    fake.nodes[22].instead = Some(Found::Dead { stopped: false });
+    fake.look();
+    let mut view = view(PLAIN);
+    let lines = drawn(&mut view, &fake, 80, 24);
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.contains(" of 36, 2 problems below ")),
+        "{lines:?}"
+    );
+    view.press(Key::Char('n'), &fake.model);
+    assert_eq!(view.chosen(), Some(22));
+    view.press(Key::Char('n'), &fake.model);
+    assert_eq!(view.chosen(), Some(11));
+    drawn(&mut view, &fake, 80, 24);
+    view.press(Key::Char('n'), &fake.model);
+    assert_eq!(view.chosen(), Some(22), "and from the start again");
+}
+
+#[test]
+fn rows_have_the_room_that_events_do_not_need() {
+    let fake = Fake::seen(12);
+    let lines = drawn(&mut view(PLAIN), &fake, 200, 50);
+    assert!(
+        !lines.iter().any(|line| line.contains(" of 36")),
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn what_is_cut_says_so_and_a_long_name_leaves_the_state() {
+    let mut fake = story();
+    let name = "a-name-of-forty-characters-as-long-as-it";
+    fake.model.watched_mut().name = name.into();
+    for (look, end) in [(PLAIN, "…: degraded"), (ASCII, "~: degraded")] {
+        let lines = drawn(&mut view(look), &fake, 40, 10);
+        assert!(lines[0].ends_with(end), "{lines:?}");
+    }
+    let long = "7001 says something that is longer than the screen is wide".to_owned();
+    fake.model
+        .note(Duration::from_secs(2), crate::plan::watch::Mood::Bad, long);
+    let lines = drawn(&mut view(ASCII), &fake, 40, 10);
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.ends_with("something that is ~") && line.len() == 40),
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn what_was_scrolled_back_to_stays_where_it_is() {
+    let mut fake = Fake::seen(3);
+    for number in 0..40 {
+        let text = format!("event {number}");
+        fake.model
+            .note(Duration::ZERO, crate::plan::watch::Mood::Plain, text);
+    }
+    let mut view = view(PLAIN);
+    drawn(&mut view, &fake, 80, 24);
+    view.press(Key::PageUp, &fake.model);
+    let first = |lines: &[String]| lines[12].clone();
+    let before = first(&drawn(&mut view, &fake, 80, 24));
+    fake.model.note(
+        Duration::ZERO,
+        crate::plan::watch::Mood::Plain,
+        "new".into(),
+    );
+    assert_eq!(first(&drawn(&mut view, &fake, 80, 24)), before);
+    view.press(Key::PageDown, &fake.model);
+    view.press(Key::PageDown, &fake.model);
+    let lines = drawn(&mut view, &fake, 80, 24);
+    assert!(
+        lines.iter().any(|line| line.ends_with("  new")),
+        "{lines:?}"
+    );
+
+    let log = |last: usize| -> Pane {
+        Pane::Log(Ok((last - 40..last).map(|n| format!("line {n}")).collect()))
+    };
+    view.press(Key::Char('l'), &fake.model);
+    view.pane = log(40);
+    drawn(&mut view, &fake, 80, 24);
+    view.press(Key::PageUp, &fake.model);
+    let before = drawn(&mut view, &fake, 80, 24);
+    // Three lines more, of which the file's end that is read has room for by leaving three out.
+    view.pane = log(43);
+    assert_eq!(drawn(&mut view, &fake, 80, 24)[3..], before[3..]);
+}
+
+#[test]
+fn each_event_has_the_time_of_its_clock() {
+    let mut fake = Fake::seen(1);
+    let mut view = view(PLAIN);
+    fake.model.note(
+        Duration::ZERO,
+        crate::plan::watch::Mood::Plain,
+        "one".into(),
+    );
+    drawn(&mut view, &fake, 80, 24);
+    // The machine slept for an hour.
+    view.clock.began += 3600;
+    fake.model.note(
+        Duration::ZERO,
+        crate::plan::watch::Mood::Plain,
+        "two".into(),
+    );
+    let lines = drawn(&mut view, &fake, 80, 24);
+    for wanted in ["23:59:58   one", "00:59:58   two"] {
+        assert!(
+            lines.iter().any(|line| line == wanted),
+            "{wanted}: {lines:?}"
+        );
     }
 }
