@@ -8,7 +8,7 @@ use super::Call;
 use crate::cli::LogsArgs;
 use crate::error::{Error, Result};
 use crate::ops::{self, LogStart, LogsWish};
-use crate::report::{LogPrinter, Shown};
+use crate::report::{LogPrinter, Shown, Sight};
 use crate::sys;
 
 /// How many lines of each node are shown before it is followed.
@@ -62,7 +62,11 @@ async fn export(call: &Call, args: &LogsArgs, directory: &Path) -> Result<ExitCo
     texts.push(match ops::status(context).await {
         Ok(mut answer) => {
             ops::scrub(context, &mut answer)?;
-            let text = report.for_file(&Shown::Status(&answer, 64), true);
+            let sight = Sight {
+                terminal: None,
+                all: true,
+            };
+            let text = report.for_file(&Shown::Status(&answer, sight), true);
             ("status.json", text)
         }
         Err(error @ Error::NoSuchCluster { .. }) => return Err(error),

@@ -184,6 +184,7 @@ fn run(
             report: report.clone(),
             progress: Arc::clone(&progress),
             timeout_given: cli.timeout_given,
+            verbose: global.verbose == Some(true),
             settings: parsed.settings.clone(),
             files,
             started_as,
@@ -261,6 +262,8 @@ struct Call {
     progress: Arc<Progress>,
     /// Whether the user said how long to wait.
     timeout_given: bool,
+    /// Whether `--verbose` was given.
+    verbose: bool,
     settings: Vec<Setting>,
     files: Vec<(Level, PathBuf)>,
     started_as: StartedAs,

@@ -74,6 +74,17 @@ pub struct NodeAnswer {
     pub log: PathBuf,
 }
 
+/// The slots of one shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardAnswer {
+    /// Its slots.
+    pub slots: Vec<SlotRange>,
+    /// Those that are on the move.
+    pub moving: Vec<SlotRange>,
+    /// Whether its primary answers.
+    pub serves: bool,
+}
+
 /// How clients come in.
 #[derive(Clone, Debug)]
 pub struct Entrance {
@@ -112,8 +123,8 @@ pub struct Answer {
     pub slots_assigned: u64,
     /// `cluster_slots_ok` of the same node.
     pub slots_ok: u64,
-    /// The slots of each shard, in the order of their numbers.
-    pub shards: Vec<Vec<SlotRange>>,
+    /// The shards, in the order of their numbers.
+    pub shards: Vec<ShardAnswer>,
     /// The nodes.
     pub nodes: Vec<NodeAnswer>,
     /// What is wrong; empty when nothing is.
@@ -192,7 +203,8 @@ impl Answer {
             slots_ok: best.map_or(0, |view| view.info.slots_ok),
             shards: if manifest.formed {
                 owners(views).map_or_else(Vec::new, |(_, owners)| {
-                    owners.into_iter().map(|line| line.slots.clone()).collect()
+                    let shard = |line| shard(line, views);
+                    owners.into_iter().map(shard).collect()
                 })
             } else {
                 Vec::new()
@@ -274,6 +286,22 @@ fn owners(views: &[Option<View>]) -> Option<(&View, Vec<&NodeLine>)> {
         .collect();
     owners.sort_by_key(|node| node.slots.first().copied());
     Some((view, owners))
+}
+
+/// What is told of the shard whose primary is that of `line`: by the primary itself, if it answers,
+/// since a node's own line is what is told of it.
+fn shard(line: &NodeLine, views: &[Option<View>]) -> ShardAnswer {
+    let mut own = views.iter().flatten().filter_map(View::myself);
+    let own = own.find(|own| own.id == line.id);
+    let line = own.unwrap_or(line);
+    let moving = line.open.iter();
+    ShardAnswer {
+        slots: line.slots.clone(),
+        moving: moving
+            .filter_map(|open| SlotRange::new(open.slot, open.slot))
+            .collect(),
+        serves: own.is_some_and(|own| own.role == Role::Primary),
+    }
 }
 
 /// The shard of each node: by what the nodes see, in slot order; else as it was planned.

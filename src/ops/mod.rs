@@ -50,7 +50,7 @@ mod wait_for;
 mod watch;
 mod wish;
 
-pub use answer::{Answer, Entrance, NodeAnswer, ProcessState, State};
+pub use answer::{Answer, Entrance, NodeAnswer, ProcessState, ShardAnswer, State};
 pub use call::{Called, Silence, call};
 pub use clean::{Cleaned, clean, down};
 pub use clean_logs::{Emptied, clean_logs};

@@ -9,6 +9,7 @@ mod prompt;
 mod reply;
 mod servers;
 mod settings;
+mod status;
 mod style;
 mod text;
 mod trouble;
@@ -22,6 +23,7 @@ pub use logs::LogPrinter;
 pub use progress::Progress;
 pub use prompt::Prompt;
 pub use reply::{formatted, raw, redirected};
+pub use status::Sight;
 pub use style::{Style, speaks_utf8};
 
 use crate::error::Error;
@@ -56,8 +58,8 @@ pub enum Shown<'a> {
     Formed(&'a Answer),
     /// Of `create --dry-run`.
     Planned(&'a Planned),
-    /// Of `status`, with a picture of this width, in columns.
-    Status(&'a Answer, usize),
+    /// Of `status`, and how it is looked at.
+    Status(&'a Answer, Sight),
     /// Of `list`.
     List(&'a [Listed]),
     /// Of `env`, and the same as text.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Shown;
 use super::style::Style;
-use crate::cluster::{Role, SLOT_COUNT, slot_text, strip_text};
+use crate::cluster::{Role, SLOT_COUNT};
 use crate::error::{Error, NodeProblem};
 use crate::ops::{
     Answer, Cleaned, Listed, NodeAnswer, Planned, ProcessState, State, StopResult, Stopped, WaitFor,
@@ -20,7 +20,7 @@ pub(super) fn answer(shown: &Shown, style: Style, program: &str) -> String {
         Shown::Started(answer) => started(&mut out, answer),
         Shown::Formed(answer) => formed(&mut out, answer, style),
         Shown::Planned(planned) => dry_run(&mut out, planned),
-        Shown::Status(answer, width) => status(&mut out, answer, *width, style),
+        Shown::Status(answer, sight) => super::status::text(&mut out, answer, *sight, style),
         Shown::List(clusters) => list(&mut out, clusters, style),
         Shown::Called(called, words) => out = super::reply::called(called, words, style),
         Shown::Env(_, text) => out.push_str(text),
@@ -125,7 +125,7 @@ fn shell_word(path: &Path) -> String {
 }
 
 /// What the nodes run: `redis 7.0.15`, or `redis 7.0.15 (3 nodes) and valkey 8.0.1 (3 nodes)`.
-fn servers(answer: &Answer) -> String {
+pub(super) fn servers(answer: &Answer) -> String {
     let mut counts: Vec<(String, usize)> = Vec::new();
     for node in &answer.nodes {
         let server = format!("{} {}", node.server.kind, node.server.version);
@@ -259,127 +259,8 @@ fn layout_lines(out: &mut String, layout: &Layout, names: &[String]) {
     }
 }
 
-fn status(out: &mut String, answer: &Answer, width: usize, style: Style) {
-    push(
-        out,
-        &format!(
-            "{}: {}  {}{}  {} with {} each  {} of {SLOT_COUNT} slots ok",
-            answer.name,
-            state_word(answer.state, style),
-            servers(answer),
-            if answer.entrance.ca.is_some() {
-                "  TLS"
-            } else {
-                ""
-            },
-            counted(answer.primaries, "primary", "primaries"),
-            counted(answer.replicas, "replica", "replicas"),
-            answer.slots_ok
-        ),
-    );
-    let header = [
-        "#",
-        "node",
-        "bus",
-        "process",
-        "pid",
-        "role",
-        "shard",
-        "slots or primary",
-        "link",
-        "id",
-    ];
-    let rows = answer.nodes.iter().map(|node| row(answer, node));
-    table(out, &header, rows, style, |column, text| {
-        match (column, text) {
-            (3, "running") | (8, "up") => style.good(text),
-            (3, _) | (8, "down") => style.bad(text),
-            _ => text.to_owned(),
-        }
-    });
-    slots(out, answer, width, style);
-    for problem in &answer.problems {
-        push(out, &format!("{} {problem}", style.bad("!")));
-    }
-}
-
-/// A picture of the slots, one line a shard.
-fn slots(out: &mut String, answer: &Answer, width: usize, style: Style) {
-    let ascii = !super::speaks_utf8();
-    let serves = |number: usize| {
-        let mut nodes = answer.nodes.iter();
-        nodes.any(|node| node.shard == Some(number) && !node.slots.is_empty())
-    };
-    let lines: Vec<_> = (1..)
-        .zip(&answer.shards)
-        .map(|(number, slots)| {
-            let count: usize = slots.iter().map(|range| usize::from(range.len())).sum();
-            (
-                format!("shard {number}"),
-                slots,
-                count.to_string(),
-                serves(number),
-            )
-        })
-        .collect();
-    let names = lines.iter().map(|(name, ..)| name.len()).max().unwrap_or(0);
-    let counts = lines
-        .iter()
-        .map(|(_, _, count, _)| count.len())
-        .max()
-        .unwrap_or(0);
-    let beside = 2 + names + 2 + 2 + counts + " slots".len();
-    // Too narrow a picture says nothing.
-    let width = width.saturating_sub(beside).max(16);
-    for (name, slots, count, serves) in lines {
-        let picture = strip_text(slots, width, ascii);
-        let line = format!("  {name:<names$}  {picture}  {count:>counts$} slots");
-        push(
-            out,
-            &if serves {
-                line
-            } else {
-                style.bad(&format!("{line}, no primary"))
-            },
-        );
-    }
-}
-
-fn counted(number: usize, one: &str, many: &str) -> String {
+pub(super) fn counted(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
-}
-
-fn row(answer: &Answer, node: &NodeAnswer) -> [String; 10] {
-    let owner = match &node.role {
-        Some(Role::Replica { of }) => {
-            let primary = answer
-                .nodes
-                .iter()
-                .find(|other| other.id.as_ref() == Some(of));
-            primary.map_or_else(|| of.short().to_owned(), |primary| primary.addr.to_string())
-        }
-        _ => slot_text(&node.slots),
-    };
-    [
-        node.index.to_string(),
-        node.addr.to_string(),
-        node.addr.bus_port.to_string(),
-        process_word(node.process).to_owned(),
-        node.pid.map(|pid| pid.to_string()).unwrap_or_default(),
-        role_word(node.role.as_ref()).to_owned(),
-        node.shard
-            .map(|shard| shard.to_string())
-            .unwrap_or_default(),
-        owner,
-        node.link_up
-            .map(|up| if up { "up" } else { "down" })
-            .unwrap_or_default()
-            .to_owned(),
-        node.id
-            .as_ref()
-            .map(|id| id.short().to_owned())
-            .unwrap_or_default(),
-    ]
 }
 
 /// Columns as wide as their widest text; `paint` sees a cell's column and text.
@@ -389,6 +270,20 @@ pub(super) fn table<const N: usize>(
     rows: impl Iterator<Item = [String; N]>,
     style: Style,
     paint: impl Fn(usize, &str) -> String,
+) {
+    table_within(out, header, rows, style, paint, usize::MAX, &[]);
+}
+
+/// The same in `room` columns of a terminal, if it fits there without some of those that are `spare`:
+/// what goes first stands first.
+pub(super) fn table_within<const N: usize>(
+    out: &mut String,
+    header: &[&str; N],
+    rows: impl Iterator<Item = [String; N]>,
+    style: Style,
+    paint: impl Fn(usize, &str) -> String,
+    room: usize,
+    spare: &[usize],
 ) {
     let rows: Vec<[String; N]> = rows.collect();
     let width = |column: usize| {
@@ -402,6 +297,18 @@ pub(super) fn table<const N: usize>(
             .unwrap_or(0)
     };
     let widths: Vec<usize> = (0..N).map(width).collect();
+    let mut kept: Vec<usize> = (0..N).collect();
+    let taken = |kept: &[usize]| {
+        kept.iter()
+            .filter_map(|at| widths.get(*at))
+            .map(|wide| 2 + wide)
+            .sum::<usize>()
+    };
+    for column in spare {
+        if taken(&kept) > room {
+            kept.retain(|at| at != column);
+        }
+    }
     let pad = |column: usize, text: &str| {
         " ".repeat(
             widths
@@ -410,17 +317,19 @@ pub(super) fn table<const N: usize>(
         )
     };
     let line = |cells: Vec<String>| cells.join("  ").trim_end().to_owned();
-    let head = header
+    let head = kept
         .iter()
-        .enumerate()
+        .filter_map(|column| Some((*column, header.get(*column)?)));
+    let head = head
         .map(|(column, text)| format!("{text}{}", pad(column, text)))
         .collect();
     push(out, &style.dim(&format!("  {}", line(head))));
     for row in &rows {
-        let cells = row
+        let cells = kept
             .iter()
-            .enumerate()
-            .map(|(column, text)| format!("{}{}", paint(column, text), pad(column, text)));
+            .filter_map(|column| Some((*column, row.get(*column)?)));
+        let cells =
+            cells.map(|(column, text)| format!("{}{}", paint(column, text), pad(column, text)));
         push(out, &format!("  {}", line(cells.collect())));
     }
 }
@@ -609,7 +518,7 @@ pub(super) fn failure(error: &Error, style: Style, program: &str) -> String {
     out
 }
 
-fn state_word(state: State, style: Style) -> String {
+pub(super) fn state_word(state: State, style: Style) -> String {
     match state {
         State::Ok => style.good(word(state)),
         State::Degraded => style.bad(word(state)),
@@ -648,7 +557,7 @@ pub(super) fn process_word(process: ProcessState) -> &'static str {
     }
 }
 
-fn role_word(role: Option<&Role>) -> &'static str {
+pub(super) fn role_word(role: Option<&Role>) -> &'static str {
     match role {
         Some(Role::Primary) => "primary",
         Some(Role::Replica { .. }) => "replica",

@@ -253,3 +253,47 @@ fn list_shows_every_cluster_and_how_it_is() {
     }
     assert!(sandbox.survivors().is_empty());
 }
+
+#[test]
+fn slots_without_owner_and_on_the_move_are_in_the_picture() {
+    let sandbox = Sandbox::new();
+    let up = sandbox.up("--primaries 3 --replicas 0");
+    let all = ports(&up);
+    let ids: Vec<&str> = nodes(&up)
+        .iter()
+        .filter_map(|node| node["id"].as_str())
+        .collect();
+    // Only the owner knows: it is the one that is believed, by the table and the picture.
+    let mut delete = vec!["CLUSTER", "DELSLOTS", "7000", "7001", "9000"];
+    let mut odd: Vec<String> = (20..90)
+        .step_by(2)
+        .map(|slot: u16| (7000 + slot).to_string())
+        .collect();
+    odd.push("5470".into());
+    delete.extend(odd.iter().map(String::as_str));
+    assert_eq!(redis(all[1], &delete), "OK");
+    assert_eq!(
+        redis(all[0], &["CLUSTER", "SETSLOT", "100", "MIGRATING", ids[2]]),
+        "OK"
+    );
+    let text = sandbox.run("status").out;
+    let nobody = text.lines().find(|line| line.starts_with("  nobody "));
+    let nobody = nobody.unwrap_or_else(|| panic!("{text}"));
+    assert!(
+        nobody.contains('!') && nobody.contains("39 slots: 5470 7000-7001"),
+        "{text}"
+    );
+    let moving = text.lines().find(|line| line.starts_with("  shard 1 "));
+    assert!(
+        moving.is_some_and(|line| line.contains(['>', '»'])),
+        "{text}"
+    );
+    assert!(text.contains(" ranges)"), "{text}");
+    assert!(
+        text.lines().all(|line| line.chars().count() < 120),
+        "{text}"
+    );
+    let whole = sandbox.run("status -v").out;
+    assert!(whole.contains(" 7025 7027 7029 7031 "), "{whole}");
+    sandbox.ok("down --yes");
+}
