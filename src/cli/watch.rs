@@ -16,7 +16,7 @@ pub struct WatchArgs {
 }
 
 const EXAMPLES: &str = "\
-Keys: q quits, j and k choose a node, l shows its log, space freezes the screen, ? says more.
+Keys: q quits, j and k choose a node, l shows its log, n finds the next problem, space freezes, ? says more.
 
 Examples:
   rcluster watch                       the cluster, once a second

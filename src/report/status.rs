@@ -79,55 +79,64 @@ fn with_replicas(answer: &Answer) -> String {
     format!(" with {replicas}{each}")
 }
 
+/// A line of the picture.
+struct Strip<'a> {
+    name: String,
+    slots: &'a [SlotRange],
+    moving: &'a [SlotRange],
+    /// What its slots are drawn with, if they are not served.
+    instead: Option<char>,
+    more: String,
+}
+
 /// A picture of the slots, one line a shard, and one of those that nobody owns.
 fn slots(out: &mut String, answer: &Answer, width: usize, ascii: bool, style: Style) {
-    let count =
-        |slots: &[SlotRange]| -> usize { slots.iter().map(|range| usize::from(range.len())).sum() };
-    let mut lines: Vec<(String, &[SlotRange], &[SlotRange], bool, String)> = Vec::new();
-    for (number, shard) in (1..).zip(&answer.shards) {
-        let more = if shard.serves { "" } else { ", no primary" };
-        let name = format!("shard {number}");
-        lines.push((name, &shard.slots, &shard.moving, shard.serves, more.into()));
-    }
+    let away = if ascii { 'x' } else { '×' };
+    let shards = (1..).zip(&answer.shards).map(|(number, shard)| Strip {
+        name: format!("shard {number}"),
+        slots: &shard.slots,
+        moving: &shard.moving,
+        instead: (!shard.serves).then_some(away),
+        more: if shard.serves { "" } else { ", no primary" }.to_owned(),
+    });
+    let mut lines: Vec<Strip> = shards.collect();
     let owned = |slot| {
         let mut all = answer.shards.iter().flat_map(|shard| &shard.slots);
-        all.any(|range: &SlotRange| range.contains(slot))
+        all.any(|range| range.contains(slot))
     };
     let gaps = ranges_of((0..SLOT_COUNT).filter(|slot| !owned(*slot)));
-    if !answer.shards.is_empty() && !gaps.is_empty() {
-        lines.push((
-            "nobody".into(),
-            &gaps,
-            &[],
-            false,
-            format!(": {}", some(&gaps)),
-        ));
+    if !lines.is_empty() && !gaps.is_empty() {
+        lines.push(Strip {
+            name: "nobody".into(),
+            slots: &gaps,
+            moving: &[],
+            instead: Some('!'),
+            more: format!(": {}", some(&gaps)),
+        });
     }
-    let names = lines.iter().map(|(name, ..)| name.len()).max().unwrap_or(0);
-    let counts = lines.iter().map(|line| count(line.1).to_string().len());
+    let count = |line: &Strip| -> usize {
+        let ranges = line.slots.iter();
+        ranges.map(|range| usize::from(range.len())).sum()
+    };
+    let names = lines.iter().map(|line| line.name.len()).max().unwrap_or(0);
+    let counts = lines.iter().map(|line| count(line).to_string().len());
     let counts = counts.max().unwrap_or(0);
     let beside = 2 + names + 2 + 2 + counts + " slots".len();
     // Too narrow a picture says nothing.
     let width = width.saturating_sub(beside).max(16);
-    for (name, slots, moving, serves, more) in lines {
-        let is_gap = name == "nobody";
-        let sign = |cell: Cell| match cell {
-            Cell::Full | Cell::Part if is_gap => '!',
-            // Owned, and nobody is there to serve it.
-            Cell::Full | Cell::Part if !serves => {
-                if ascii {
-                    'x'
-                } else {
-                    '×'
-                }
-            }
-            cell => cell.sign(ascii),
+    for line in &lines {
+        let sign = |cell: Cell| match (cell, line.instead) {
+            (Cell::Full | Cell::Part, Some(sign)) => sign,
+            _ => cell.sign(ascii),
         };
-        let picture: String = strip(slots, moving, width).into_iter().map(sign).collect();
-        let count = count(slots);
+        let cells = strip(line.slots, line.moving, width).into_iter();
+        let picture: String = cells.map(sign).collect();
+        let count = count(line);
         let word = if count == 1 { "slot" } else { "slots" };
-        let line = format!("  {name:<names$}  {picture}  {count:>counts$} {word}{more}");
-        push(out, &if serves { line } else { style.bad(&line) });
+        let (name, more) = (&line.name, &line.more);
+        let text = format!("  {name:<names$}  {picture}  {count:>counts$} {word}{more}");
+        let is_bad = line.instead.is_some();
+        push(out, &if is_bad { style.bad(&text) } else { text });
     }
 }
 

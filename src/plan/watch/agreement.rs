@@ -29,8 +29,9 @@ impl Lack {
     /// from the others.
     pub(super) fn patience(&self) -> usize {
         match self {
-            Self::Otherwise(..) | Self::Late => 2,
-            _ => 1,
+            Self::Unknown(_) | Self::Handshake(_) | Self::Stranger(_) => 1,
+            // A link that is slow is given up, and made anew at once.
+            Self::Unlinked(_) | Self::Doubt(_) | Self::Otherwise(..) | Self::Late => 2,
         }
     }
 

@@ -47,18 +47,24 @@ fn who_is_forgotten_by_others_is_told_of() {
 fn links_of_the_bus_count_and_those_to_the_dead_do_not() {
     let mut fake = Fake::seen(2);
     fake.nodes[1].cut_off = vec![0, 2];
-    assert_eq!(fake.look(), ["cluster ok -> degraded"]);
-    assert_eq!(fake.look(), ["7002 has no bus link to 7001, 7003"]);
+    assert!(fake.look().is_empty(), "it may be there again at once");
+    assert_eq!(
+        fake.look(),
+        [
+            "7002 has no bus link to 7001, 7003",
+            "cluster ok -> degraded"
+        ]
+    );
     fake.nodes[1].cut_off.clear();
     assert_eq!(
         fake.look(),
         ["7002 has all bus links again", "cluster degraded -> ok"]
     );
-    // A link that breaks for a moment is no event of its own.
+    // A link that breaks for a moment is no event.
     fake.nodes[1].cut_off = vec![0];
     fake.look();
     fake.nodes[1].cut_off.clear();
-    assert_eq!(fake.look(), ["cluster degraded -> ok"]);
+    assert!(fake.look().is_empty());
     fake.nodes[3].instead = Some(Found::Dead { stopped: false });
     assert_eq!(
         fake.look(),

@@ -65,10 +65,9 @@ fn split(wanted: usize, events: usize, room: usize) -> Split {
         0..4 => 0,
         4..6 => 2,
         6..12 => 3,
-        _ => (room / 4).max(4),
+        // Where little has happened yet a row is more use than a blank line.
+        _ => (room / 4).max(4).min(events + 1),
     };
-    // Where nothing has happened yet a row is more use than a blank line.
-    let least = least.min(events + 1);
     let table = wanted.min(room.saturating_sub(least));
     Split {
         table,
