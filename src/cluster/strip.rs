@@ -49,12 +49,6 @@ pub fn strip(owned: &[SlotRange], moving: &[SlotRange], width: usize) -> Vec<Cel
         .collect()
 }
 
-/// The same as text.
-pub fn strip_text(owned: &[SlotRange], width: usize, ascii: bool) -> String {
-    let cells = strip(owned, &[], width).into_iter();
-    cells.map(|cell| cell.sign(ascii)).collect()
-}
-
 /// `slots`, which are in order, as ranges.
 pub fn ranges_of(slots: impl IntoIterator<Item = u16>) -> Vec<SlotRange> {
     let mut ranges: Vec<(u16, u16)> = Vec::new();
@@ -102,6 +96,11 @@ mod tests {
 
     fn range(first: u16, last: u16) -> SlotRange {
         SlotRange::new(first, last).expect("in order")
+    }
+
+    fn strip_text(owned: &[SlotRange], width: usize, ascii: bool) -> String {
+        let cells = strip(owned, &[], width).into_iter();
+        cells.map(|cell| cell.sign(ascii)).collect()
     }
 
     #[test]
