@@ -31,7 +31,7 @@ pub(super) fn text(out: &mut String, answer: &Answer, sight: Sight, style: Style
     push(
         out,
         &format!(
-            "{}: {}  {}{}  {}{}  {} of {SLOT_COUNT} slots ok",
+            "{}: {}  {}{}  {}{}  {} slots ok",
             answer.name,
             state_word(answer.state, style),
             servers(answer),
@@ -42,7 +42,12 @@ pub(super) fn text(out: &mut String, answer: &Answer, sight: Sight, style: Style
             },
             counted(answer.primaries, "primary", "primaries"),
             with_replicas(answer),
-            answer.slots_ok
+            if answer.slots_ok == u64::from(SLOT_COUNT) {
+                // In these words the line of a usual cluster has less than 80 columns.
+                format!("all {SLOT_COUNT}")
+            } else {
+                format!("{} of {SLOT_COUNT}", answer.slots_ok)
+            },
         ),
     );
     let header = [
