@@ -46,7 +46,23 @@ function options() {
   const tls = runner.choice("tls", ["both"]);
   if (tls !== false) asked.push(tls === "both" ? "--tls=both" : "--tls");
   if (runner.choice("ephemeral")) asked.push("--ephemeral");
-  return [...asked, ...runner.words(runner.input("args"))];
+  return [...asked, ...more()];
+}
+
+// The input args, without what this step must say itself: the post step ends the cluster that main was told of.
+function more() {
+  const words = runner.words(runner.input("args"));
+  for (const word of words) {
+    // A letter may stand among others: -qnNAME.
+    if (/^(--name|--home)(=|$)|^-[a-zA-Z]*n/.test(word)) {
+      const name = word.startsWith("--home") ? "home" : "name";
+      throw new Error(`the input args has ${word}: give the input ${name} instead, so that the cluster is ended with the job`);
+    }
+    if (/^--foreground(=|$)/.test(word)) {
+      throw new Error(`the input args has ${word}: this step would wait for the cluster's end; later steps see its logs with "rcluster logs"`);
+    }
+  }
+  return words;
 }
 
 // An error document's sentence, its nodes, and its hint.
@@ -113,7 +129,9 @@ async function main() {
   const global = ["--name", name, "--home", home];
   const install = runner.input("install-server");
   if (install !== "" && install !== "false") {
-    await verb(program, global, ["server", "install", ...(install === "true" ? [] : [install]), "--json"]);
+    const installed = JSON.parse((await verb(program, global, ["server", "install", ...(install === "true" ? [] : [install]), "--json"])).out);
+    // Else the one on PATH would be taken, here and by the clusters of later steps.
+    await verb(program, global, ["server", "use", installed.server.name, "--json"]);
   }
   const up = JSON.parse((await verb(program, global, ["up", "--json", ...asked])).out);
   if (up.password_file) hide(fs.readFileSync(up.password_file, "utf8").replace(/\r?\n$/, ""));

@@ -170,6 +170,12 @@ test("what goes wrong is an error of the job, and post ends what there is", asyn
     [{ path: "/nowhere/rcluster" }, /no program/],
     [{ name: "../x" }, /exit 2/],
     [{ primaries: "1", replicas: "0", args: "--set maxmemory=1" }, /OOM/],
+    [{ args: "-n other" }, /args has -n: give the input name/],
+    [{ args: "--replicas 0 -qnother" }, /args has -qnother: give the input name/],
+    [{ args: "--name=other" }, /args has --name=other: give the input name/],
+    [{ args: "'--home' /tmp/elsewhere" }, /args has --home: give the input home/],
+    [{ args: "--foreground" }, /args has --foreground: this step would wait/],
+    [{ args: "--foreground=yes" }, /args has --foreground=yes: this step would wait/],
   ];
   for (const [inputs, pattern] of cases) {
     const job = new Job(inputs);
@@ -200,6 +206,33 @@ test("a binary is looked for on PATH, and its absence is one sentence", async ()
   assert.equal(job.read("GITHUB_PATH"), "");
   await job.post();
   assert.ok(!fs.readdirSync(job.temp).some((name) => name.startsWith("rcluster-logs")), "only of jobs that failed");
+});
+
+test("a server that is installed is the one that runs, whatever is on PATH", async () => {
+  const server = spawnSync("sh", ["-c", 'command -v "${RCLUSTER_TEST_SERVER:-redis-server}"'], { encoding: "utf8" }).stdout.trim();
+  const said = spawnSync(server, ["--version"], { encoding: "utf8" }).stdout;
+  const [, kind, version] = /^(\w+) server v=([\d.]+)/i.exec(said);
+  const job = new Job({ primaries: "1", replicas: "0", "install-server": "wanted" });
+  // A source whose Makefile copies the server; and rcluster, but that it installs this source for what is named.
+  const source = path.join(job.dir, "source");
+  fs.mkdirSync(path.join(source, "src"), { recursive: true });
+  fs.writeFileSync(path.join(source, "src/version.h"), `#define ${kind.toUpperCase()}_VERSION "${version}"\n`);
+  fs.writeFileSync(path.join(source, "Makefile"), `all:\n\tcp ${server} src/${kind.toLowerCase()}-server\n`);
+  const wrapper = path.join(job.dir, "wrapper");
+  const install = `exec ${PROGRAM} --name "$2" --home "$4" server install wanted --from ${source} --json`;
+  fs.writeFileSync(wrapper, `#!/bin/sh\ncase "$5 $6" in "server install") ${install} ;; esac\nexec ${PROGRAM} "$@"\n`, { mode: 0o755 });
+  job.inputs.path = wrapper;
+  const main = await job.step("main");
+  assert.equal(main.code, 0, main.out);
+  // A later step's cluster has it too.
+  const env = { ...job.env, ...variables(job.read("GITHUB_ENV")) };
+  const status = JSON.parse(spawnSync(PROGRAM, ["status", "--json"], { env, encoding: "utf8" }).stdout);
+  const home = path.join(job.temp, "rcluster");
+  assert.ok(status.server.path.startsWith(`${home}/.servers/wanted`), status.server.path);
+  const later = spawnSync(PROGRAM, ["server", "list", "--json"], { env, encoding: "utf8" });
+  const chosen = JSON.parse(later.stdout).servers.find((listed) => listed.chosen);
+  assert.equal(chosen?.name, "wanted", later.stdout);
+  await job.post();
 });
 
 test("when main fails after up, post ends the cluster", async () => {

@@ -24,7 +24,7 @@ def test_the_action_has_the_form_that_github_asks_for():
     assert set(ACTION) == {"name", "description", "branding", "inputs", "outputs", "runs"}
     runs = ACTION["runs"]
     assert set(runs) == {"using", "main", "post", "post-if"}
-    assert (runs["using"], runs["post-if"]) == ("node20", "always()")
+    assert (runs["using"], runs["post-if"]) == ("node24", "always()")
     for step in ("main", "post"):
         assert (ROOT / runs[step]).is_file()
     for name, told in ACTION["inputs"].items():
