@@ -24,6 +24,7 @@ const SKIPPED: &[(&str, usize)] = &[
     ("is run by scripts/packaging/check", 4),
     ("needs Docker", 2),
     ("needs GitHub", 2),
+    ("needs Homebrew", 1),
     ("needs a terminal", 3),
     ("needs other machines", 2),
     ("needs the package index", 2),
@@ -699,18 +700,31 @@ fn shell_recipes_end_their_cluster_when_a_step_fails() {
     for recipe in recipes {
         let step = "SET wat 2";
         assert!(recipe.text.contains(step), "{}", recipe.place);
-        let fails = recipe.text.replace(step, "FROBNICATE; exit 7; true");
-        let mut shell = Shell::new(network);
-        let path = shell.sandbox.path().join("recipe");
-        fs::write(&path, fails).expect("written");
-        let (code, said) = shell
-            .run(&format!("bash -eu '{}'", path.display()))
-            .expect("it ends");
-        assert_eq!(code, 7, "{}: {said}", recipe.place);
-        let logs = shell.sandbox.path().join("me/project/logs");
-        assert_eq!(logs.is_dir(), recipe.text.contains("--export"), "{said}");
-        let (_, listed) = shell.run("rcluster list --json").expect("it ends");
-        let listed: Value = serde_json::from_str(&listed).expect("JSON");
-        assert_eq!(listed["clusters"], Value::Array(Vec::new()), "{said}");
+        let endings = [("exit 7", 7), ("kill -TERM $$", 143), ("kill -INT $$", 130)];
+        for (program, (end, wanted)) in ["bash", "dash"]
+            .into_iter()
+            .flat_map(|program| endings.map(|ending| (program, ending)))
+        {
+            let fails = recipe
+                .text
+                .replace(step, &format!("FROBNICATE; {end}; true"));
+            let mut shell = Shell::new(network);
+            let path = shell.sandbox.path().join("recipe");
+            fs::write(&path, fails).expect("written");
+            let (code, said) = shell
+                .run(&format!("{program} -eu '{}'", path.display()))
+                .expect("it ends");
+            let place = format!("{}, {program}, {end}", recipe.place);
+            assert_eq!(code, wanted, "{place}: {said}");
+            let logs = shell.sandbox.path().join("me/project/logs");
+            assert_eq!(logs.is_dir(), recipe.text.contains("--export"), "{said}");
+            let (_, listed) = shell.run("rcluster list --json").expect("it ends");
+            let listed: Value = serde_json::from_str(&listed).expect("JSON");
+            assert_eq!(
+                listed["clusters"],
+                Value::Array(Vec::new()),
+                "{place}: {said}"
+            );
+        }
     }
 }
