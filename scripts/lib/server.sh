@@ -16,6 +16,11 @@ die() {
 
 has() { command -v -- "$1" >/dev/null 2>&1; }
 
+# Where cargo really puts what it builds of $1, whatever CARGO_TARGET_DIR or a config file says.
+target_dir() {
+  (cd -- "$1" && cargo metadata --locked --offline --no-deps --format-version 1) | sed 's/.*"target_directory":"\([^"]*\)".*/\1/'
+}
+
 # The server that rcluster itself would take, if it is new enough; else TOO_OLD tells which is not. Says nothing.
 find_server() {
   SERVER='' CLI='' TOO_OLD=''
