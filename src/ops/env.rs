@@ -223,7 +223,8 @@ pub fn url(scheme: &str, at: SocketAddr, entrance: &Entrance, password: Option<&
     let Some(password) = password else {
         return format!("{scheme}://{at}");
     };
-    let user = encoded(entrance.user.as_deref().unwrap_or_default());
+    // Named, since redis-cli of 7.0 takes `redis://:password@` for a user whose name is empty.
+    let user = encoded(entrance.user.as_deref().unwrap_or("default"));
     format!("{scheme}://{user}:{}@{at}", encoded(password))
 }
 

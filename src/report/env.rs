@@ -281,7 +281,7 @@ mod tests {
         for (value, is_plain) in [
             ("redis://boss@127.0.0.1:30001", true),
             ("a,b", true),
-            ("redis://:a%20b@127.0.0.1:30001", false),
+            ("redis://default:a%20b@127.0.0.1:30001", false),
             ("[x", false),
             ("=ls", false),
         ] {

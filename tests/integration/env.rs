@@ -361,3 +361,22 @@ fn what_another_cluster_left_in_the_shell_is_ended() {
     sandbox.ok("down -n secret --yes");
     sandbox.gone("down -n plain --yes");
 }
+
+/// The URL is for programs: redis-cli 7.0 would take an empty user name for a user's.
+#[test]
+fn the_real_redis_cli_takes_a_url_with_a_password() {
+    let sandbox = Sandbox::new();
+    let file = sandbox.file("password", PASSWORD);
+    for options in ["--generate-password", &format!("--password-file {file}")] {
+        sandbox.up(&format!("{options} --primaries 1 --replicas 0"));
+        let told = variables(&sandbox, "--with-secrets");
+        let output = Command::new("redis-cli")
+            .args(["-u", &told["REDIS_URL"], "SET", "wat", "2"])
+            .env_remove("REDISCLI_AUTH")
+            .output()
+            .expect("redis-cli runs");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(said, "OK\n", "{output:?}");
+        sandbox.gone("down --yes");
+    }
+}
