@@ -1,6 +1,6 @@
 //! The nodes of a cluster as we meet them: their processes and our connections to them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -280,8 +280,22 @@ impl Fleet {
                     self.nodes.len(),
                     node.addr
                 ),
-                hint: "stop the cluster there; if that container is gone, delete processes.json in the cluster's directory".into(),
+                hint: self.cure_for_elsewhere(&node.log),
             }),
+        }
+    }
+
+    /// What to do about nodes that may run elsewhere; `log` is that of one of them. The record of
+    /// processes may go only if none of them runs anywhere: without it every node counts as dead, so
+    /// that one that lives would be given a second server on its data.
+    fn cure_for_elsewhere(&self, log: &Path) -> String {
+        let record = log.ancestors().nth(3).map(|dir| dir.join("processes.json"));
+        match record {
+            Some(record) if !self.nodes.iter().any(Node::runs) => format!(
+                "stop the cluster there; only if that container or machine is gone for good, or was restarted since, so that no node runs any more, delete {}",
+                record.display()
+            ),
+            _ => "stop the cluster there".into(),
         }
     }
 

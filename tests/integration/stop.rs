@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -235,7 +236,11 @@ fn records_of_another_boot_or_container_are_not_acted_upon() {
     let machine = vec![boot, ("host", json!("elsewhere"))];
     for (field, values) in [("container", container), ("machine", machine)] {
         edit(&values);
-        sandbox.fails("stop --grace 0s", 9);
+        let stop = sandbox.fails("stop --grace 0s --json", 9).json_error();
+        assert!(
+            hint(&stop).contains(file.to_str().expect("UTF-8")),
+            "{stop}"
+        );
         sandbox.fails("down --yes --grace 0s", 9);
         assert_eq!(process_words(&sandbox.status()), ["unknown"; 3], "{field}");
         let up = sandbox.run("up --timeout 3s");
@@ -273,5 +278,52 @@ fn nothing_fails_over_on_the_way_down() {
         assert_eq!(started["state"], "ok");
         assert_eq!(roles(&started), before);
     }
+    sandbox.gone("down --yes");
+}
+
+fn hint(error: &Value) -> &str {
+    error["hint"].as_str().expect("a hint")
+}
+
+/// The container of a CI job was restarted: its processes are gone, its files are not.
+#[test]
+fn what_the_hint_has_deleted_lets_a_cluster_of_a_container_that_is_gone_come_back() {
+    let sandbox = Sandbox::new();
+    let up = sandbox.up("--primaries 1 --replicas 0");
+    let port = nodes(&up)[0]["port"].as_u64().expect("a port");
+    sandbox.ok("call -- SET wat 2");
+    for pid in sandbox.survivors().into_keys() {
+        kill_and_wait(pid.into());
+    }
+    let file = sandbox.cluster().join("processes.json");
+    edit_json(&file, |processes| {
+        processes["nodes"][port.to_string()]["epoch"]["pid_namespace"] = json!(1);
+    });
+    for verb in ["down --yes", "stop"] {
+        let error = sandbox.fails(&format!("{verb} --json"), 9).json_error();
+        let (_, named) = hint(&error).split_once("delete ").expect("what to delete");
+        assert_eq!(Path::new(named), file);
+    }
+    fs::remove_file(&file).expect("removed");
+    assert_eq!(sandbox.ok("up --json").json()["state"], "ok");
+    let got = sandbox.ok("call -- GET wat");
+    assert!(got.out.contains('2'), "{got}");
+    sandbox.gone("down --yes");
+}
+
+/// While a node runs here, nobody may be told to forget what is known of it.
+#[test]
+fn a_node_that_runs_here_is_not_to_be_forgotten() {
+    let sandbox = Sandbox::new();
+    let up = sandbox.up("--primaries 2 --replicas 0");
+    let port = nodes(&up)[0]["port"].as_u64().expect("a port");
+    let file = sandbox.cluster().join("processes.json");
+    let original = fs::read(&file).expect("readable");
+    edit_json(&file, |processes| {
+        processes["nodes"][port.to_string()]["epoch"]["pid_namespace"] = json!(1);
+    });
+    let error = sandbox.fails("stop --json", 9).json_error();
+    assert_eq!(hint(&error), "stop the cluster there");
+    fs::write(&file, original).expect("written");
     sandbox.gone("down --yes");
 }
