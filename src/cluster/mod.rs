@@ -23,4 +23,4 @@ pub use resp::{Redirect, Resp};
 pub use slot::{SLOT_COUNT, SlotRange, slot_of, slot_text, tag_in};
 pub use slots::{ShardNode, SlotsEntry, parse_shards, parse_slots};
 pub use strip::{Cell, ranges_of, strip};
-pub use words::{is_word, quoted, split_words};
+pub use words::{counted, is_word, quoted, split_words};

@@ -123,6 +123,11 @@ pub fn quoted(bytes: &[u8]) -> String {
     text
 }
 
+/// `1 replica`, `2 replicas`.
+pub fn counted(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

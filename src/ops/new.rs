@@ -79,7 +79,11 @@ pub(super) async fn make<T>(
     if matches!(error, Error::TimedOut { .. } | Error::Nodes { .. }) {
         return Err(error);
     }
-    let mut said = "what was made is kept".to_owned();
+    // A temporary cluster ends with us, whatever is left here.
+    let mut said = match context.group {
+        Some(_) => String::new(),
+        None => "what was made is kept".to_owned(),
+    };
     if !wish.retain {
         said = match unmake(context, cluster, lock).await {
             Ok(left) if left.is_empty() => {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
+use crate::cluster::counted;
 use crate::error::{Error, Result};
 use crate::plan::{
     Announce, Certificates, ClientCertificates, ClusterSpec, Directive, Layout, NodeSetting,
@@ -415,8 +416,10 @@ fn no_such_nodes(option: &str, nodes: Selector, spec: &ClusterSpec) -> Error {
             spec.node_count()
         ),
         format!(
-            "there are {} shards, with {} replicas each",
-            spec.primaries, spec.replicas
+            "there {} {}, with {} each",
+            if spec.primaries == 1 { "is" } else { "are" },
+            counted(spec.primaries, "shard", "shards"),
+            counted(spec.replicas, "replica", "replicas")
         ),
     )
 }

@@ -11,7 +11,7 @@ use super::directive::Directive;
 use super::layout::Layout;
 use super::security::Security;
 use super::selector::Selector;
-use crate::cluster::NodeAddr;
+use crate::cluster::{NodeAddr, counted};
 use crate::error::{Error, Result};
 
 /// The most nodes a cluster may have: what the cluster specification calls practical.
@@ -207,8 +207,9 @@ impl ClusterSpec {
         if nodes > MAX_NODES {
             return Err(Error::usage(
                 format!(
-                    "{} primaries with {} replicas each are more than {MAX_NODES} nodes",
-                    self.primaries, self.replicas
+                    "{} with {} each would be more than {MAX_NODES} nodes",
+                    counted(self.primaries, "primary", "primaries"),
+                    counted(self.replicas, "replica", "replicas")
                 ),
                 "pass smaller --primaries or --replicas",
             ));

@@ -605,3 +605,13 @@ fn files_of_settings_that_are_wrong_are_a_failure_of_ours() {
     assert_eq!(ran.json_error()["code"], "usage", "{ran}");
     assert_nothing_left(&sandbox, &ran);
 }
+
+#[test]
+fn a_start_that_fails_does_not_speak_of_what_is_kept() {
+    let sandbox = Sandbox::new();
+    let ran = run(&sandbox, &["--set", "maxmemory=nonsense"], "true");
+    assert_eq!(ran.code, Some(125), "{ran}");
+    assert!(ran.err.contains("did not stay up"), "{ran}");
+    assert!(!ran.err.contains("kept"), "{ran}");
+    assert_nothing_left(&sandbox, &ran);
+}
