@@ -74,7 +74,7 @@ mod tests {
     fn a_program_that_reads_its_environment() -> Result<(), Box<dyn Error>> {
         let output = Command::new("sh")
             .args(["-c", "echo $REDIS_CLUSTER_NODES"])
-            .envs(shared().environment().clone())
+            .envs(shared().environment())
             .output()?;
         assert_eq!(String::from_utf8(output.stdout)?.split(',').count(), 3);
         Ok(())

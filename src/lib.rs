@@ -42,7 +42,8 @@
 //!
 //! ```toml
 //! [dev-dependencies]
-//! rcluster = { version = "0.1", default-features = false }
+//! # A checkout of it, since it is on no registry yet; or git = "…".
+//! rcluster = { path = "../rcluster", default-features = false }
 //! ```
 //!
 //! # What can be relied on
@@ -72,45 +73,45 @@
 //! # The program
 //!
 //! `rcluster` on the command line makes clusters that stay, and does all that happens to them
-//! afterwards: see the README. Those who change either begin at the module `rooms`, which, like all
-//! that the program is made of, is not on docs.rs.
+//! afterwards: see the README, which also tells those who change either how they see what both are
+//! made of.
 
 mod fixture;
 
 #[cfg(feature = "cli")]
-#[cfg_attr(docsrs, doc(hidden))]
+#[cfg_attr(not(rooms), doc(hidden))]
 pub mod cli;
-#[cfg_attr(docsrs, doc(hidden))]
+#[cfg_attr(not(rooms), doc(hidden))]
 pub mod client;
-#[cfg_attr(docsrs, doc(hidden))]
+#[cfg_attr(not(rooms), doc(hidden))]
 pub mod cluster;
 #[cfg(feature = "cli")]
-#[cfg_attr(docsrs, doc(hidden))]
+#[cfg_attr(not(rooms), doc(hidden))]
 pub mod commands;
-#[cfg_attr(docsrs, doc(hidden))]
+#[cfg_attr(not(rooms), doc(hidden))]
 pub mod error;
-#[cfg_attr(docsrs, doc(hidden))]
+#[cfg_attr(not(rooms), doc(hidden))]
 pub mod event;
-#[cfg_attr(docsrs, doc(hidden))]
+#[cfg_attr(not(rooms), doc(hidden))]
 pub mod ops;
-#[cfg_attr(docsrs, doc(hidden))]
+#[cfg_attr(not(rooms), doc(hidden))]
 pub mod plan;
 #[cfg(feature = "cli")]
-#[cfg_attr(docsrs, doc(hidden))]
+#[cfg_attr(not(rooms), doc(hidden))]
 pub mod report;
-#[cfg_attr(docsrs, doc(hidden))]
+#[cfg_attr(not(rooms), doc(hidden))]
 pub mod rooms;
 #[cfg(feature = "cli")]
-#[cfg_attr(docsrs, doc(hidden))]
+#[cfg_attr(not(rooms), doc(hidden))]
 pub mod screen;
-#[cfg_attr(docsrs, doc(hidden))]
+#[cfg_attr(not(rooms), doc(hidden))]
 pub mod server;
 #[cfg(feature = "cli")]
-#[cfg_attr(docsrs, doc(hidden))]
+#[cfg_attr(not(rooms), doc(hidden))]
 pub mod settings;
-#[cfg_attr(docsrs, doc(hidden))]
+#[cfg_attr(not(rooms), doc(hidden))]
 pub mod store;
-#[cfg_attr(docsrs, doc(hidden))]
+#[cfg_attr(not(rooms), doc(hidden))]
 pub mod sys;
 
 pub use event::Event;

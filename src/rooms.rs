@@ -1,7 +1,8 @@
 //! For those who change rcluster: its rooms, its layers, and the ways through them.
 //!
 //! What is here is what the `rcluster` program, and the library of the crate's first page, are made
-//! of. It follows their needs, is not stable, and is not shown on docs.rs.
+//! of. It follows their needs, is not stable, and is shown only by
+//! `RUSTDOCFLAGS='--cfg rooms' cargo doc`.
 //!
 //! # The rooms
 //!

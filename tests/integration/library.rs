@@ -101,7 +101,10 @@ fn what_was_asked_for_is_there_and_no_secret_is_printed() {
     assert_eq!(cluster.password(), Some("hunter2@:/"));
     let urls: Vec<&str> = cluster.urls().collect();
     let at = cluster.addresses()[0];
-    assert_eq!(cluster.url(), format!("redis://:hunter2%40%3A%2F@{at}"));
+    assert_eq!(
+        cluster.url(),
+        format!("redis://default:hunter2%40%3A%2F@{at}")
+    );
     assert_eq!((urls.len(), urls[0]), (6, cluster.url()));
     assert!(cluster.tls().is_none());
     let environment = cluster.environment();
@@ -227,7 +230,7 @@ fn a_port_can_be_chosen_and_one_that_is_taken_is_told() {
             .any(|(node, why)| { node.ends_with(&port.to_string()) && why.contains("held by") })
     );
     assert!(error.to_string().contains(&port.to_string()), "{error}");
-    assert!(error.hint().expect("a hint").contains("--port"));
+    assert!(error.hint().expect("a hint").contains("another port()"));
     drop(cluster);
     assert_nothing_left(&sandbox, "drop");
 }
@@ -274,6 +277,10 @@ fn a_start_that_fails_says_why_and_leaves_nothing() {
         assert_eq!(error.code(), code, "{error:?}");
         assert!(error.to_string().contains(said), "{error}");
         let debug = format!("{error:?}");
+        // Nothing is kept, and nobody can pass an option here.
+        for wrong in ["kept", " --"] {
+            assert!(!debug.contains(wrong), "{debug}");
+        }
         assert!(debug.starts_with(&error.to_string()), "{debug}");
         assert!(!debug.contains("{rcluster}"), "{debug}");
         match code {
