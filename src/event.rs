@@ -1,4 +1,4 @@
-//! What happens while work is done: sent by [`ops`](crate::ops), shown by [`report`](crate::report).
+//! What happens while work is done: sent by [`ops`](crate::ops), shown by `report`.
 //!
 //! The border between doing and showing. Those who work say what happened and never print.
 

@@ -99,6 +99,7 @@ pub mod plan;
 #[cfg(feature = "cli")]
 #[cfg_attr(not(rooms), doc(hidden))]
 pub mod report;
+#[cfg(feature = "cli")]
 #[cfg_attr(not(rooms), doc(hidden))]
 pub mod rooms;
 #[cfg(feature = "cli")]
