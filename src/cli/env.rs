@@ -12,10 +12,11 @@ Examples:
 
 Variables: RCLUSTER_NAME and RCLUSTER_HOME (later calls of rcluster mean this cluster), REDIS_URL of
 the first living node, REDIS_CLUSTER_NODES (HOST:PORT,...), RCLUSTER_PORTS (PORT,...).
-With TLS: REDIS_TLS_URL, RCLUSTER_TLS_CA; where a client certificate is demanded RCLUSTER_TLS_CERT and
-RCLUSTER_TLS_KEY. With a password: REDIS_PASSWORD_FILE; REDIS_USERNAME if it is an ACL user's.
+With TLS: REDIS_TLS_URL, RCLUSTER_TLS_CA; where a client certificate is demanded RCLUSTER_TLS_CERT
+and RCLUSTER_TLS_KEY. With a password: REDIS_PASSWORD_FILE; REDIS_USERNAME if it is an ACL user's.
 --with-secrets puts user and password into the URLs and adds REDIS_PASSWORD and REDISCLI_AUTH, which
-redis-cli and valkey-cli read. With --format github it writes ::add-mask:: lines to standard error
+redis-cli and valkey-cli read. Of these variables, those that the shell has of another cluster are
+unset (sh, fish). With --format github it writes ::add-mask:: lines to standard error
 too, where the runner heeds them, and which is not what goes to $GITHUB_ENV.
 
 Exit codes: 3 not running, 4 no such cluster; a degraded cluster has an environment too, and a note.";

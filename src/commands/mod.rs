@@ -132,11 +132,20 @@ fn program(parsed: &Parsed) -> String {
     program
 }
 
+/// Whether whoever read our answer has seen enough.
+fn is_enough(error: &Error) -> bool {
+    matches!(error, Error::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
+        && error.is_unwritten()
+}
+
 /// Help and version are answers; anything else is a usage error.
 fn refused(report: &Report, refusal: &Refusal) -> ExitCode {
     if refusal.is_answer {
-        return match report.help(&refusal.text) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        return match report.help(&refusal.text).map_err(Error::unwritten) {
+            Err(error) if !is_enough(&error) => {
+                report.failure(&error);
+                ExitCode::from(error.exit_code())
+            }
             _ => ExitCode::SUCCESS,
         };
     }
@@ -202,12 +211,7 @@ fn run(
         progress.finish();
         let error = config::explain(error, parsed);
         match &error {
-            // Whoever read our answer has seen enough.
-            Error::Io { source, .. }
-                if error.is_unwritten() && source.kind() == io::ErrorKind::BrokenPipe =>
-            {
-                ExitCode::SUCCESS
-            }
+            error if is_enough(error) => ExitCode::SUCCESS,
             error => {
                 report.failure(error);
                 ExitCode::from(match &cli.verb {
