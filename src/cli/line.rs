@@ -8,7 +8,7 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, FromArgMatches as _};
 
@@ -116,11 +116,16 @@ impl CommandLine {
                     };
                 }
             }
-            ErrorKind::InvalidSubcommand => {
-                let others = arguments.iter().filter(|word| *word != "help");
-                let others: Vec<&OsString> = others.collect();
-                if others.len() < arguments.len()
-                    && let Some(help) = help(others)
+            ErrorKind::InvalidSubcommand if is_help(&error) => {
+                // The first is the verb, unless it is what an option is about.
+                let place = (1..arguments.len()).filter(|place| arguments[*place] == "help");
+                let without = |place: usize| {
+                    let others = arguments.iter().enumerate();
+                    others.filter_map(move |(at, word)| (at != place).then_some(word))
+                };
+                if let Some(help) = place
+                    .into_iter()
+                    .find_map(|place| help(without(place).collect()))
                 {
                     return refusal(&help, &paints);
                 }
@@ -448,6 +453,12 @@ fn complaint(file: &SettingsFile, wrong: &Wrong) -> Error {
 
 fn refused(file: &SettingsFile, wrong: &Wrong) -> Refused {
     Refused::Settings(complaint(file, wrong))
+}
+
+/// Whether the verb that there is not is `help`.
+fn is_help(error: &clap::Error) -> bool {
+    let verb = error.get(ContextKind::InvalidSubcommand);
+    matches!(verb, Some(ContextValue::String(verb)) if verb == "help")
 }
 
 fn refusal(error: &clap::Error, paints: impl Fn(bool) -> bool) -> Refusal {

@@ -213,7 +213,10 @@ fn run(
         match &error {
             error if is_enough(error) => ExitCode::SUCCESS,
             error => {
-                report.failure(error);
+                // Nobody reads it, and we would wait for ever.
+                if progress.drain() {
+                    report.failure(error);
+                }
                 ExitCode::from(match &cli.verb {
                     Verb::Run(_) => run::exit_code(error),
                     _ => error.exit_code(),

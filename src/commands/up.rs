@@ -7,6 +7,8 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 use super::Call;
 use crate::cli::{RestartPolicy, UpArgs};
 use crate::error::{Error, Result};
@@ -14,6 +16,9 @@ use crate::ops::{self, Foreground, NodeLine, Restart};
 use crate::report::{LogPrinter, Shown};
 use crate::sys::reader_is_gone;
 use crate::sys::signals::Signals;
+
+/// How long the last lines may take to be read.
+const LAST_LINES: Duration = Duration::from_secs(5);
 
 /// How many batches of lines may wait to be read.
 const QUEUE: usize = 256;
@@ -38,10 +43,18 @@ async fn foreground(call: &Call, args: &UpArgs) -> Result<ExitCode> {
         RestartPolicy::OnFailure => Restart::OnFailure,
     };
     let mut cluster = Foreground::new(&call.context, restart);
+    let mut writer = None;
     let over = tokio::select! {
-        over = stay(call, args, &mut cluster) => over,
+        over = stay(call, args, &mut cluster, &mut writer) => over,
         caught = signals.next_end() => Ok(Over::Caught(caught.number)),
     };
+    if let (Ok(Over::Stopped) | Err(_), Some(writer)) = (&over, writer) {
+        // The last lines say why. Whoever does not read them can press Ctrl-C, which is about them alone.
+        tokio::select! {
+            _ = tokio::time::timeout(LAST_LINES, writer.finish()) => {}
+            _ = signals.next_end() => {}
+        }
+    }
     call.progress.finish();
     let over = match over {
         Ok(over) => over,
@@ -111,7 +124,13 @@ enum Over {
     Unread(Error),
 }
 
-async fn stay(call: &Call, args: &UpArgs, cluster: &mut Foreground) -> Result<Over> {
+/// Brings the cluster up and shows its logs, by the `writer` that is made then, until it is over.
+async fn stay(
+    call: &Call,
+    args: &UpArgs,
+    cluster: &mut Foreground,
+    writer: &mut Option<Writer>,
+) -> Result<Over> {
     let answer = cluster.up(&call.wish).await?;
     if let Err(error) = call.answer(&Shown::Formed(&answer)) {
         return unread(error);
@@ -124,13 +143,15 @@ async fn stay(call: &Call, args: &UpArgs, cluster: &mut Foreground) -> Result<Ov
         (false, false) => "Ctrl-C stops the nodes; their data is kept",
     });
     let silent = call.report.json || call.report.quiet;
-    let mut writer = Writer::new(LogPrinter::new(&call.report, &answer.name, true))?;
+    let writer = writer.insert(Writer::new(LogPrinter::new(
+        &call.report,
+        &answer.name,
+        true,
+    ))?);
     let mut show = |lines: &[NodeLine]| {
         if silent { Ok(()) } else { writer.write(lines) }
     };
     let watched = cluster.watch(&mut show).await;
-    // The last lines say why. Whoever does not read them can still press Ctrl-C.
-    tokio::task::spawn_blocking(|| writer.finish()).await.ok();
     watched.map_or_else(unread, |()| Ok(Over::Stopped))
 }
 
@@ -147,6 +168,8 @@ fn unread(error: Error) -> Result<Over> {
 struct Writer {
     lines: Option<SyncSender<Vec<NodeLine>>>,
     thread: Option<JoinHandle<io::Result<()>>>,
+    /// Closed when the thread has ended.
+    ended: oneshot::Receiver<()>,
     /// Where they go.
     out: OwnedFd,
 }
@@ -159,7 +182,11 @@ impl Writer {
             source,
         })?;
         let (lines, come) = sync_channel::<Vec<NodeLine>>(QUEUE);
-        let write = move || come.iter().try_for_each(|lines| printer.lines(&lines));
+        let (ends, ended) = oneshot::channel();
+        let write = move || {
+            let _ends: oneshot::Sender<()> = ends;
+            come.iter().try_for_each(|lines| printer.lines(&lines))
+        };
         let thread = thread::Builder::new().name("logs".into()).spawn(write);
         let thread = thread.map_err(|source| Error::Io {
             what: "start a thread".into(),
@@ -168,6 +195,7 @@ impl Writer {
         Ok(Self {
             lines: Some(lines),
             thread: Some(thread),
+            ended,
             out,
         })
     }
@@ -191,10 +219,11 @@ impl Writer {
         }
     }
 
-    /// Waits until everything is written.
-    fn finish(mut self) {
-        // Standard output that fails now keeps nobody from anything.
-        self.finish_writing().ok();
+    /// Waits until everything is written, or cannot be: standard output that fails now keeps nobody from
+    /// anything.
+    async fn finish(mut self) {
+        drop(self.lines.take());
+        self.ended.await.ok();
     }
 
     fn finish_writing(&mut self) -> io::Result<()> {

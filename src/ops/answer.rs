@@ -291,9 +291,14 @@ fn owners(views: &[Option<View>]) -> Option<(&View, Vec<&NodeLine>)> {
 /// What is told of the shard whose primary is that of `line`: by the primary itself, if it answers,
 /// since a node's own line is what is told of it.
 fn shard(line: &NodeLine, views: &[Option<View>]) -> ShardAnswer {
-    let mut own = views.iter().flatten().filter_map(View::myself);
-    let own = own.find(|own| own.id == line.id);
-    let line = own.unwrap_or(line);
+    let own = || views.iter().flatten().filter_map(View::myself);
+    let primaries = || own().filter(|own| own.role == Role::Primary);
+    // After a failover that not all have heard of, somebody else says that they are his.
+    let own = primaries()
+        .find(|own| own.id == line.id)
+        .or_else(|| primaries().find(|own| own.slots == line.slots))
+        .or_else(|| own().find(|own| own.id == line.id));
+    let line = own.filter(|own| !own.slots.is_empty()).unwrap_or(line);
     let moving = line.open.iter();
     ShardAnswer {
         slots: line.slots.clone(),

@@ -94,6 +94,8 @@ pub struct EnvAnswer {
     pub state: State,
     /// The variables, in order.
     pub variables: Vec<Variable>,
+    /// The password, whether it is among them or not; `None` if there is none, or none can be read.
+    pub password: Option<SecretString>,
 }
 
 /// The variables of a cluster that runs; with those that tell its password if `with_secrets`.
@@ -109,10 +111,15 @@ pub async fn env(context: &Context, with_secrets: bool) -> Result<EnvAnswer> {
     if let Some(note) = caution(&answer) {
         context.events.note(note);
     }
+    let secrets = match secrets {
+        Some(known) => Some(known),
+        None => self::secrets(context, &answer).ok(),
+    };
     Ok(EnvAnswer {
         name: answer.name,
         state: answer.state,
         variables,
+        password: secrets.and_then(|secrets| secrets.password),
     })
 }
 

@@ -154,6 +154,11 @@ pub(super) async fn hand_over(
                     refusal = Some(fleet.problem(heir, &fault));
                     AGAIN
                 }
+                // It may have heard: then it takes over, or gives up.
+                Err(fault @ Fault::Silent) => {
+                    refusal = Some(fleet.problem(heir, &fault));
+                    GIVEN_UP
+                }
                 Err(fault) => return Err(fleet.failure("the failover was refused", heir, &fault)),
             };
             asked_again = Some(Instant::now() + next);

@@ -116,7 +116,7 @@ impl Node {
             return false;
         };
         let processes = processes.unwrap_or_default();
-        if let Ok(life) = life_of(&processes, self.addr.port) {
+        if let Ok(life) = life_of(cluster, &processes, self.addr.port) {
             self.life = life;
         }
         processes.stopping || !processes.nodes.contains_key(&self.addr.port)
@@ -235,7 +235,7 @@ impl Fleet {
             .iter()
             .enumerate()
             .map(|(number, entry)| {
-                let life = life_of(&processes, entry.addr.port)?;
+                let life = life_of(cluster, &processes, entry.addr.port)?;
                 Ok(Node::new(cluster, manifest, number, entry.addr, life))
             })
             .collect::<Result<_>>()?;
@@ -530,7 +530,22 @@ pub(super) fn failed(what: &str, nodes: Vec<NodeProblem>) -> Error {
     }
 }
 
-fn life_of(processes: &Processes, port: u16) -> Result<Life> {
+/// Whether a process works in the directory of the same node of another cluster: of the one that ours was
+/// copied from, with what was written down of its processes.
+fn is_the_originals(cluster: &Cluster, process: &Process, port: u16) -> bool {
+    let ours = cluster.node(port).ok().flatten();
+    let ours = ours.and_then(|dir| dir.id().ok());
+    process
+        .working_dir()
+        .zip(ours)
+        .is_some_and(|((path, id), ours)| {
+            id != ours
+                && path.ends_with(Path::new("nodes").join(port.to_string()))
+                && path.ancestors().nth(2).is_some_and(Manifest::is_in)
+        })
+}
+
+fn life_of(cluster: &Cluster, processes: &Processes, port: u16) -> Result<Life> {
     let Some(Started {
         epoch,
         intent,
@@ -548,6 +563,7 @@ fn life_of(processes: &Processes, port: u16) -> Result<Life> {
         source,
     })?;
     Ok(match found {
+        Found::Running(process) if is_the_originals(cluster, &process, port) => Life::Dead,
         Found::Running(process) => Life::Process(process),
         Found::Dead => Life::Dead,
         Found::Elsewhere => Life::Elsewhere,

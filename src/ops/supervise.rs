@@ -23,7 +23,7 @@ use crate::cluster::LogTime;
 use crate::error::{Error, NodeProblem, Result};
 use crate::event::Event;
 use crate::plan::Layout;
-use crate::store::{Attempt, Cluster, LOG_FILE, Lock, Manifest};
+use crate::store::{Cluster, LOG_FILE, Lock, Manifest};
 
 /// How often nodes are looked at while their logs say nothing.
 const LOOK: Duration = Duration::from_millis(100);
@@ -251,9 +251,16 @@ async fn try_start(context: &Context) -> Result<()> {
         .map(drop)
 }
 
-/// A node's death, if it has ended since it was looked at last, and whether that was a failure. The
-/// processes that we have spawned are ours to wait for, and only they say how they ended.
-fn death(node: &mut Node) -> Option<(NodeProblem, bool)> {
+/// How a process has ended. Those that we have spawned are ours to wait for, and only they say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exit {
+    Success,
+    Failure,
+    Unknown,
+}
+
+/// A node's death, if it has ended since it was looked at last, and how.
+fn death(node: &mut Node) -> Option<(NodeProblem, Exit)> {
     let status = match &node.life {
         Life::Process(process) if process.has_ended() => process.reap(),
         _ => None,
@@ -263,7 +270,12 @@ fn death(node: &mut Node) -> Option<(NodeProblem, bool)> {
         let how = format!("ended with {status}");
         death.message = death.message.replacen("has ended", &how, 1);
     }
-    Some((death, status.is_none_or(|status| !status.success())))
+    let exit = match status.map(|status| status.success()) {
+        Some(true) => Exit::Success,
+        Some(false) => Exit::Failure,
+        None => Exit::Unknown,
+    };
+    Some((death, exit))
 }
 
 /// What is known of the nodes that are watched.
@@ -286,12 +298,11 @@ impl Watch<'_> {
     /// Looks at every node; says whether any runs, or will.
     fn look(&mut self, restart: Restart) -> Result<bool> {
         for number in 0..self.fleet.nodes.len() {
-            let Some((death, failed)) = self.fleet.nodes.get_mut(number).and_then(death) else {
+            let Some((death, exit)) = self.fleet.nodes.get_mut(number).and_then(death) else {
                 continue;
             };
             if !self.is_deliberate(number)? {
-                let start_again = failed && restart == Restart::OnFailure;
-                self.died(number, &death, failed, start_again);
+                self.died(number, &death, exit, restart);
             }
         }
         let runs = self.fleet.nodes.iter().any(Node::runs);
@@ -349,16 +360,16 @@ impl Watch<'_> {
 
     /// The verb of another rcluster that is at work on the cluster: `pid 4711 (restart)`.
     fn at_work(&self) -> Option<String> {
-        let context = self.context;
         let us = format!("pid {} ", std::process::id());
-        match Lock::attempt(&context.home, &context.name, context.verb, false) {
-            Ok(Attempt::Held(holder)) if !holder.starts_with(&us) => Some(holder),
-            _ => None,
-        }
+        let holder = Lock::holder(self.cluster).ok().flatten();
+        holder.filter(|holder| !holder.starts_with(&us))
     }
 
-    fn died(&mut self, number: usize, death: &NodeProblem, failed: bool, start_again: bool) {
-        if let Some(holder) = self.at_work().filter(|_| !failed) {
+    fn died(&mut self, number: usize, death: &NodeProblem, exit: Exit, restart: Restart) {
+        // A verb that is at work has ended it, and does what is to be done about it.
+        if exit != Exit::Failure
+            && let Some(holder) = self.at_work()
+        {
             let node = death.node.clone();
             let events = &self.context.events;
             events.note(format!("{node} was ended by {holder}"));
@@ -368,7 +379,7 @@ impl Watch<'_> {
             node: format!("{}, {}", death.node, self.role(number)),
             how: death.message.clone(),
         });
-        if !start_again {
+        if exit == Exit::Success || restart == Restart::Never {
             return;
         }
         let crashes = self.crashes.entry(number).or_default();

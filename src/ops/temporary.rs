@@ -24,7 +24,7 @@ use super::up::up_with;
 use super::wish::StartWish;
 use crate::error::{Error, Result};
 use crate::plan::PortChoice;
-use crate::server::Lifeline;
+use crate::server::{DEATH, Lifeline};
 use crate::store::{ClusterName, Home};
 use crate::sys::mounts::memory_dir;
 use crate::sys::process::Process;
@@ -35,9 +35,6 @@ const ROOM: u64 = 128 << 20;
 
 /// How long the nodes may take to end by themselves: nothing that they hold is kept.
 const GRACE: Duration = Duration::from_secs(3);
-
-/// How long a process that was killed may take to be gone.
-const DEATH: Duration = Duration::from_secs(2);
 
 /// What a temporary cluster is made of.
 #[derive(Clone, Debug, Default)]
@@ -213,8 +210,12 @@ impl Place {
             let path = home.keep();
             match fs::remove_dir_all(&path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                // Left to the lifeline if it fails.
-                removed => removed.map_err(Error::io("remove", &path))?,
+                Err(error) => {
+                    // Cut and not released, it goes on trying.
+                    drop(self.lifeline.take());
+                    return Err(Error::io("remove", &path)(error));
+                }
+                Ok(()) => {}
             }
         }
         if let Some(lifeline) = self.lifeline.take() {

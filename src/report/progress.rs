@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -112,11 +112,11 @@ impl Progress {
         self.queue.get_or_init(Queue::new);
     }
 
-    /// Waits until all that was shown is written, but not for long.
-    pub fn drain(&self) {
-        if let Some(queue) = self.queue.get().and_then(Option::as_ref) {
-            queue.drain();
-        }
+    /// Waits until all that was shown is written, but not for long. `false` if it was not: whoever
+    /// writes to standard error now waits for somebody to read it.
+    pub fn drain(&self) -> bool {
+        let queue = self.queue.get().and_then(Option::as_ref);
+        queue.is_none_or(Queue::drain)
     }
 
     fn print(&self, event: &Event, line: &str) {
@@ -144,34 +144,34 @@ fn write(line: &str) {
 #[derive(Debug)]
 struct Queue {
     lines: SyncSender<Queued>,
-    /// Says that all lines before were written.
-    written: Mutex<Receiver<()>>,
+    /// Says that all lines before an end were written, by its number; and the last number.
+    written: Mutex<(Receiver<u64>, u64)>,
 }
 
 #[derive(Debug)]
 enum Queued {
     Line(String),
     /// To be told when all lines before are written.
-    End,
+    End(u64),
 }
 
 impl Queue {
     /// None if there can be no thread: then lines are written by whoever has them.
     fn new() -> Option<Self> {
         let (lines, come) = sync_channel(QUEUE);
-        let (say, written) = sync_channel(1);
+        let (say, written) = sync_channel(QUEUE);
         let work = move || {
             for queued in come {
                 match queued {
                     Queued::Line(line) => write(&line),
-                    Queued::End => drop(say.try_send(())),
+                    Queued::End(number) => drop(say.try_send(number)),
                 }
             }
         };
         let thread = thread::Builder::new().name("events".into()).spawn(work);
         thread.is_ok().then(|| Self {
             lines,
-            written: Mutex::new(written),
+            written: Mutex::new((written, 0)),
         })
     }
 
@@ -179,11 +179,22 @@ impl Queue {
         self.lines.try_send(Queued::Line(line)).ok();
     }
 
-    fn drain(&self) {
-        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+    fn drain(&self) -> bool {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let (written, number) = &mut *written;
+        *number += 1;
         // Full, nobody reads.
-        if self.lines.try_send(Queued::End).is_ok() {
-            written.recv_timeout(LAST_LINES).ok();
+        if self.lines.try_send(Queued::End(*number)).is_err() {
+            return false;
+        }
+        let deadline = Instant::now() + LAST_LINES;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match written.recv_timeout(left) {
+                // That of an earlier one, which was not waited for.
+                Ok(earlier) if earlier < *number => {}
+                said => return said.is_ok(),
+            }
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use super::speaks_utf8;
 use super::style::Style;
-use super::text::{counted, process_word, push, role_word, servers, state_word, table_within};
-use crate::cluster::{Cell, Role, SLOT_COUNT, SlotRange, ranges_of, slot_text, strip};
+use super::text::{process_word, push, role_word, servers, state_word, table_within};
+use crate::cluster::{Cell, Role, SLOT_COUNT, SlotRange, counted, ranges_of, slot_text, strip};
 use crate::ops::{Answer, NodeAnswer};
 
 /// How a status is looked at.

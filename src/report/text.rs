@@ -1,12 +1,11 @@
 //! Answers and failures in words.
 
 use std::fmt::Write as _;
-use std::path::Path;
 use std::time::Duration;
 
-use super::Shown;
 use super::style::Style;
-use crate::cluster::{Role, SLOT_COUNT};
+use super::{Shown, shell_word};
+use crate::cluster::{Role, SLOT_COUNT, counted};
 use crate::error::{Error, NodeProblem};
 use crate::ops::{
     Answer, Cleaned, Listed, NodeAnswer, Planned, ProcessState, State, StopResult, Stopped, WaitFor,
@@ -86,7 +85,12 @@ fn client_command(answer: &Answer) -> Option<String> {
     let mut command = String::new();
     if let Some(file) = &entrance.password_file {
         // Not in the arguments, where everybody could read it. valkey-cli knows this name too.
-        write!(command, "REDISCLI_AUTH=\"$(cat {})\" ", shell_word(file)).ok()?;
+        write!(
+            command,
+            "REDISCLI_AUTH=\"$(cat {})\" ",
+            shell_word(&file.to_string_lossy())
+        )
+        .ok()?;
     }
     command += if answer.server.kind == "valkey" {
         "valkey-cli -c"
@@ -94,13 +98,21 @@ fn client_command(answer: &Answer) -> Option<String> {
         "redis-cli -c"
     };
     if let Some(user) = &entrance.user {
-        write!(command, " --user {}", shell_word(Path::new(user))).ok()?;
+        write!(command, " --user {}", shell_word(user)).ok()?;
     }
     match &entrance.ca {
         Some(ca) if !entrance.plain => {
-            write!(command, " --tls --cacert {}", shell_word(ca)).ok()?;
+            write!(
+                command,
+                " --tls --cacert {}",
+                shell_word(&ca.to_string_lossy())
+            )
+            .ok()?;
             if let Some((certificate, key)) = &entrance.client_certificate {
-                let (certificate, key) = (shell_word(certificate), shell_word(key));
+                let (certificate, key) = (
+                    shell_word(&certificate.to_string_lossy()),
+                    shell_word(&key.to_string_lossy()),
+                );
                 write!(command, " --cert {certificate} --key {key}").ok()?;
             }
         }
@@ -111,17 +123,6 @@ fn client_command(answer: &Answer) -> Option<String> {
     }
     write!(command, " -p {}", addr.port).ok()?;
     Some(command)
-}
-
-/// `path` as one word of a shell.
-fn shell_word(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
 }
 
 /// What the nodes run: `redis 7.0.15`, or `redis 7.0.15 (3 nodes) and valkey 8.0.1 (3 nodes)`.
@@ -257,10 +258,6 @@ fn layout_lines(out: &mut String, layout: &Layout, names: &[String]) {
             );
         }
     }
-}
-
-pub(super) fn counted(number: usize, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// Columns as wide as their widest text; `paint` sees a cell's column and text.

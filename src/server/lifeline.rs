@@ -20,7 +20,7 @@ use super::spawn::environment;
 use crate::sys::process::{end_group, reap_group};
 
 /// How long what was killed may take to be gone.
-const DEATH: Duration = Duration::from_secs(2);
+pub const DEATH: Duration = Duration::from_secs(2);
 
 /// What we say when nothing is left to do.
 const OVER: &[u8] = b"over\n";

@@ -23,7 +23,7 @@ pub use client_program::{ClientProgram, become_client, client_program};
 pub use config::{ACL_FILE, FORMING, NodeConf, SOCKET, forming_values, is_redis_conf, user_value};
 pub use digest::{copy_hashed, sha256, sha256_of_tree};
 pub use fetch::{Fetcher, Places, is_mismatch, requirement};
-pub use lifeline::Lifeline;
+pub use lifeline::{DEATH, Lifeline};
 pub use log::{SyncTrouble, fatal_line, log_end, sync_trouble, tail};
 pub use log_reader::{LINE_LIMIT, LogReader, zone};
 pub use packages::{Label, PACKAGES, Package, Program, Wheel, nearest};

@@ -100,6 +100,18 @@ impl Lock {
         }
     }
 
+    /// Who holds the lock of `cluster` just now, if anybody does: `pid 4711 (up)`. Takes it from nobody.
+    pub fn holder(cluster: &Cluster) -> io::Result<Option<String>> {
+        let Some(mut file) = cluster.dir.open_file(LOCK)? else {
+            return Ok(None);
+        };
+        match file.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => Ok(Some(read_holder(&mut file))),
+            Ok(()) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
     /// Removes the lock file and then the directory, as the last step of a clean. The lock holds
     /// until it is dropped. `false` if the directory is not empty.
     pub fn remove_cluster(&self, home: &Home, cluster: &Cluster) -> Result<bool> {

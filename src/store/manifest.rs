@@ -1,7 +1,7 @@
 //! What was asked for, and which nodes there are.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -72,6 +72,11 @@ impl Manifest {
     }
 
     pub(super) const FILE: &str = "manifest.json";
+
+    /// Whether `dir` is a cluster's, as far as a file of that name tells.
+    pub fn is_in(dir: &Path) -> bool {
+        dir.join(Self::FILE).is_file()
+    }
 
     /// The version this rcluster reads and writes.
     pub const SCHEMA_VERSION: u32 = 1;

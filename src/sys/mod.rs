@@ -20,7 +20,7 @@ use std::os::fd::AsFd;
 use std::os::fd::{BorrowedFd, RawFd};
 
 use nix::fcntl::{FcntlArg, FdFlag};
-use nix::sys::signal::{SigHandler, Signal, raise, signal};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, raise, sigaction, signal};
 use nix::sys::stat::{Mode, fstat, umask};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
@@ -157,9 +157,21 @@ pub fn ahead_of_utc() -> Option<i32> {
     Some(offset.whole_seconds())
 }
 
-/// Stops this process until somebody wakes it up again.
+/// Stops this process until somebody wakes it up again, as SIGTSTP does where nobody catches it: not in a
+/// process group that no shell waits for, where nobody would.
+#[expect(
+    unsafe_code,
+    reason = "sigaction(2) has no safe wrapper; SIG_DFL runs no code, and what was there comes back"
+)]
 pub fn stop_ourselves() {
-    raise(Signal::SIGSTOP).ok();
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    // SAFETY: SIG_DFL runs no code of ours.
+    let Ok(ours) = (unsafe { sigaction(Signal::SIGTSTP, &default) }) else {
+        return;
+    };
+    raise(Signal::SIGTSTP).ok();
+    // SAFETY: the handler is the one that was installed before.
+    unsafe { sigaction(Signal::SIGTSTP, &ours) }.ok();
 }
 
 /// Asks the whole group to stop, ourselves too, as a terminal does on Ctrl-Z: a shell waits for all

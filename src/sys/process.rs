@@ -181,6 +181,12 @@ impl Process {
         self.pid
     }
 
+    /// Its working directory, which may be deleted; `None` if we may not look.
+    pub fn working_dir(&self) -> Option<(PathBuf, FileId)> {
+        let path = proc_path(self.pid).join("cwd");
+        Some((fs::read_link(&path).ok()?, FileId::at(&path).ok()?))
+    }
+
     /// What to write down, to find it again.
     pub fn record(&self) -> Record {
         Record {

@@ -358,6 +358,21 @@ fn what_another_cluster_left_in_the_shell_is_ended() {
         let env = in_shell(shell, &format!("{first}; {again}"));
         assert!(env.contains_key("REDISCLI_AUTH"), "{shell}: {env:?}");
     }
+    // Made anew under the same name, its password is another.
+    let env = after(
+        "sh",
+        &format!(
+            "eval \"$({rcluster} -n secret env --with-secrets)\"; {rcluster} down -q --yes >/dev/null; \
+             {rcluster} up -q --port auto --primaries 1 --replicas 0 --generate-password >/dev/null; \
+             eval \"$({rcluster} env)\"; env -0"
+        ),
+        Command::new("sh").env("RCLUSTER_HOME", sandbox.home()),
+    );
+    assert_eq!(env["RCLUSTER_NAME"], "secret");
+    assert!(
+        !env.contains_key("REDISCLI_AUTH"),
+        "the old password is left"
+    );
     sandbox.ok("down -n secret --yes");
     sandbox.gone("down -n plain --yes");
 }

@@ -488,10 +488,16 @@ fn a_large_log_of_earlier_runs_is_not_read() {
 fn what_other_verbs_do_is_told_apart_from_what_befalls_nodes() {
     let sandbox = Sandbox::new();
     let foreground = foreground(&sandbox, "--port auto --primaries 1 --replicas 1");
-    sandbox.ok("restart replica");
-    foreground.wait_until_it_says("runs again");
+    // From the second time on they are not our children, and do not tell us how they ended.
+    for times in 1..=2 {
+        sandbox.ok("restart replica");
+        wait_for("the restart to be told", || {
+            (foreground.err().matches("runs again").count() == times).then_some(())
+        });
+    }
     let said = foreground.err();
     assert!(!said.contains("warning: "), "{said}");
+    assert_eq!(said.matches("(restart)").count(), 2, "{said}");
     kill_and_wait(pid_on(
         &sandbox.status(),
         replica_and_primary(&sandbox.status())[0],
@@ -499,4 +505,42 @@ fn what_other_verbs_do_is_told_apart_from_what_befalls_nodes() {
     foreground.wait_until_it_says("warning: ");
     foreground.signal("INT");
     assert_eq!(foreground.end(), (None, Some(2)));
+}
+
+#[test]
+fn data_that_was_said_to_be_kept_is_kept_though_nobody_reads() {
+    use std::io::Read as _;
+    let sandbox = Sandbox::new();
+    let mut child = sandbox
+        .command(&["up", "--foreground", "--port", "auto", "--primaries", "1"])
+        .args(["--replicas", "0", "--set", "loglevel=debug"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::from(
+            fs::File::create(sandbox.path().join("err")).expect("made"),
+        ))
+        .spawn()
+        .expect("runs");
+    let err = || fs::read_to_string(sandbox.path().join("err")).expect("readable");
+    let mut out = child.stdout.take().expect("a pipe");
+    out.read_exact(&mut [0; 64]).expect("an answer");
+    wait_for("the logs to follow", || {
+        err().contains("Ctrl-C ").then_some(())
+    });
+    let status = sandbox.status();
+    let port = ports(&status)[0];
+    assert_eq!(redis(port, &["SET", "wat", "2"]), "OK");
+    // Far more than a pipe holds.
+    for _ in 0..600 {
+        redis(port, &["PING", &"x".repeat(400)]);
+    }
+    kill_and_wait(pid_on(&status, port));
+    wait_for("its word", || {
+        err().contains("data and logs are kept").then_some(())
+    });
+    signal("INT", child.id());
+    let status = wait_for("its end", || child.try_wait().expect("a child"));
+    assert_eq!(status.code(), Some(1), "{}", err());
+    sandbox.ok("up");
+    assert_eq!(redis(port, &["GET", "wat"]), "2");
+    sandbox.gone("down --yes");
 }

@@ -615,3 +615,32 @@ fn a_start_that_fails_does_not_speak_of_what_is_kept() {
     assert!(!ran.err.contains("kept"), "{ran}");
     assert_nothing_left(&sandbox, &ran);
 }
+
+/// The records of a cluster that was copied are those of the original's processes.
+#[test]
+fn what_was_copied_into_the_home_does_not_end_the_original() {
+    let sandbox = Sandbox::new();
+    sandbox.up("--primaries 1 --replicas 0");
+    let original = sandbox.cluster();
+    let script = format!("cp -r {} $RCLUSTER_HOME/copied", original.display());
+    let small = ["-q", "--primaries=1", "--replicas=0"];
+    let ran = run(&sandbox, &small, &script);
+    assert_eq!(ran.code, Some(0), "{ran}");
+    assert_eq!(sandbox.status()["state"], "ok");
+    assert_eq!(fs::read_dir(tmp(&sandbox)).expect("listed").count(), 0);
+    // Nor does a verb that is told of the copy.
+    let other = sandbox.path().join("other");
+    fs::create_dir(&other).expect("made");
+    let copied = Command::new("cp")
+        .arg("-r")
+        .args([&original, &other.join("default")])
+        .status();
+    assert!(copied.expect("cp runs").success());
+    let other = other.to_str().expect("UTF-8");
+    let ran = sandbox.run_words(&["--home", other, "status", "--json"]);
+    assert_eq!(ran.json()["nodes"][0]["process"], "dead", "{ran}");
+    let ran = sandbox.run_words(&["--home", other, "down", "--yes"]);
+    assert_eq!(ran.code, Some(0), "{ran}");
+    assert_eq!(sandbox.status()["state"], "ok");
+    sandbox.gone("down --yes");
+}

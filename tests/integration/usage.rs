@@ -257,3 +257,21 @@ fn hints_name_the_cluster_that_was_named() {
     let said = hint(&["--home", home.to_str().expect("UTF-8"), "stop"], None);
     assert!(said.contains("`rcluster list`"), "{said}");
 }
+
+#[test]
+fn who_asks_for_help_gets_it() {
+    let sandbox = Sandbox::new();
+    for (line, like) in [
+        ("help", "--help"),
+        ("help up", "up --help"),
+        ("-n x help server install", "server install --help"),
+        ("server help", "server --help"),
+        ("-n help help stop", "stop --help"),
+    ] {
+        assert_eq!(sandbox.ok(line).out, sandbox.ok(like).out, "{line}");
+    }
+    sandbox.fails("-n help bogus", 2);
+    sandbox.fails("up help", 2);
+    let alone = sandbox.fails("", 2);
+    assert_eq!(alone.err.trim(), sandbox.ok("--help").out.trim());
+}

@@ -524,3 +524,18 @@ fn what_others_forget_is_seen_and_a_terminal_without_a_size_is_drawn_on() {
     drop(terminal);
     sandbox.ok("down --yes");
 }
+
+/// `ssh -t HOST rcluster watch`: no shell is there that could ever wake it up.
+#[test]
+fn where_no_shell_waits_it_cannot_be_stopped() {
+    let sandbox = Sandbox::new();
+    sandbox.up("--primaries 1 --replicas 0");
+    let terminal = Terminal::new(&sandbox, 80, 24, "");
+    terminal.run(&format!("exec '{}' watch", env!("CARGO_BIN_EXE_rcluster")));
+    terminal.wait_for("the watch", |screen| screen.contains("1/1 node "));
+    terminal.press(&["C-z"]);
+    terminal.press(&["?"]);
+    terminal.wait_for("help", |screen| screen.contains(" help "));
+    drop(terminal);
+    sandbox.gone("down --yes");
+}

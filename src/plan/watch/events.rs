@@ -121,11 +121,6 @@ pub(super) fn of_link(name: &str, primary: &str, was: &Seen, now: &Seen) -> Opti
     }
 }
 
-/// `1 node`, `2 nodes`.
-pub(super) fn counted(number: usize, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
-}
-
 /// What roles and slots went through.
 pub(super) fn of_scene(was: &Scene, now: &Scene) -> Vec<(Mood, String)> {
     let mut events = Vec::new();

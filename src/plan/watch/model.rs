@@ -4,11 +4,11 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use super::agreement::{Lack, Sentences, lacks};
-use super::events::{Happening, Mood, counted, of_link, of_process, of_scene};
+use super::events::{Happening, Mood, of_link, of_process, of_scene};
 use super::picture::{Picture, Standing};
 use super::scene::{Member, Scene};
 use super::{COMMANDS_A_LOOK, Found, Load, Look, Watched};
-use crate::cluster::{NodeId, NodeLine, Role, SLOT_COUNT};
+use crate::cluster::{NodeId, NodeLine, Role, SLOT_COUNT, counted};
 
 /// How many events are kept.
 const EVENTS: usize = 1000;
