@@ -638,7 +638,7 @@ fn what_was_copied_into_the_home_does_not_end_the_original() {
     assert!(copied.expect("cp runs").success());
     let other = other.to_str().expect("UTF-8");
     let ran = sandbox.run_words(&["--home", other, "status", "--json"]);
-    assert_eq!(ran.json()["nodes"][0]["process"], "dead", "{ran}");
+    assert_eq!(ran.json()["nodes"][0]["process"], "foreign", "{ran}");
     let ran = sandbox.run_words(&["--home", other, "down", "--yes"]);
     assert_eq!(ran.code, Some(0), "{ran}");
     assert_eq!(sandbox.status()["state"], "ok");
