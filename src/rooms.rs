@@ -55,7 +55,8 @@
 //!
 //! Nothing below `commands` may change the process: no umask, no signal handler of ours, nothing
 //! written to standard streams. The one exception is the soft limit of open files, which is raised
-//! where the servers would have too few (`ops/limits.rs`).
+//! where the servers would have too few (`ops/limits.rs`); programs of the user's get what there was
+//! ([`sys::StartedAs`](crate::sys::StartedAs)).
 //!
 //! # Where a server comes from
 //!

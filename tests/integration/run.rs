@@ -24,6 +24,25 @@ fn command(sandbox: &Sandbox, options: &[&str], script: &str) -> Command {
     sandbox.command(&words)
 }
 
+/// `command` as the last arguments of another program, with all that it was given.
+fn behind(words: &[&str], command: &Command) -> Command {
+    let mut outer = Command::new(words[0]);
+    outer
+        .args(&words[1..])
+        .arg(command.get_program())
+        .args(command.get_args());
+    if let Some(dir) = command.get_current_dir() {
+        outer.current_dir(dir);
+    }
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => outer.env(name, value),
+            None => outer.env_remove(name),
+        };
+    }
+    outer
+}
+
 fn run(sandbox: &Sandbox, options: &[&str], script: &str) -> Ran {
     Ran::of(command(sandbox, options, script), script)
 }
@@ -243,17 +262,7 @@ fn started_to_ignore_a_hang_up_it_does() {
         file.display()
     );
     let command = command(&sandbox, &["-q", "--replicas=0"], &script);
-    let mut nohup = Command::new("nohup");
-    nohup
-        .arg(command.get_program())
-        .args(command.get_args())
-        .current_dir(sandbox.path());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => nohup.env(name, value),
-            None => nohup.env_remove(name),
-        };
-    }
+    let nohup = behind(&["nohup"], &command);
     let running = Running::of(nohup, "run");
     wait_for_file(&file);
     signal("HUP", running.pid());
@@ -538,18 +547,8 @@ fn the_limit_of_open_files_is_the_commands_as_it_was_ours() {
         &["-q", "--primaries=1", "--replicas=0"],
         "ulimit -Sn",
     );
-    let mut limited = Command::new("sh");
-    limited
-        .args(["-c", "ulimit -Sn 64; exec \"$0\" \"$@\""])
-        .arg(command.get_program())
-        .args(command.get_args())
-        .current_dir(sandbox.path());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => limited.env(name, value),
-            None => limited.env_remove(name),
-        };
-    }
+    let shell = ["sh", "-c", "ulimit -Sn 64; exec \"$0\" \"$@\""];
+    let limited = behind(&shell, &command);
     let ran = Ran::of(limited, "run");
     assert_eq!((ran.code, ran.out.as_str()), (Some(0), "64\n"), "{ran}");
     assert_nothing_left(&sandbox, &ran);
