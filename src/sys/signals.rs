@@ -3,12 +3,15 @@
 use std::fs;
 use std::io;
 use std::os::raw::c_int;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use signal_hook::iterator::SignalsInfo;
-use signal_hook::iterator::backend::Handle;
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
+use signal_hook::iterator::backend::{Handle, SignalDelivery};
 use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::low_level::siginfo::Cause;
 use tokio::signal::unix;
@@ -62,6 +65,7 @@ impl Caught {
 /// Signals, from the moment when this is made. Dropped, they are no longer heeded, and still caught.
 #[derive(Debug)]
 pub struct Signals {
+    inbox: Arc<Inbox>,
     handle: Handle,
     caught: mpsc::UnboundedReceiver<Caught>,
     last: Option<Caught>,
@@ -76,41 +80,45 @@ impl Signals {
             numbers.extend(OTHER.iter().map(|signal| *signal as c_int));
         }
         numbers.retain(|number| *number != Signal::SIGHUP as c_int || !hang_up_is_ignored());
-        let mut signals = SignalsInfo::<WithOrigin>::new(&numbers)?;
-        let handle = signals.handle();
-        let (sender, caught) = mpsc::unbounded_channel();
+        let (arrivals, bell) = UnixStream::pair()?;
+        let news = arrivals.try_clone()?;
+        let delivery = SignalDelivery::with_pipe(arrivals, bell, WithOrigin::default(), &numbers)?;
+        let handle = delivery.handle();
+        let (queue, caught) = mpsc::unbounded_channel();
+        let inbox = Arc::new(Inbox {
+            delivery: Mutex::new(delivery),
+            queue,
+        });
+        let signals = Self {
+            inbox: Arc::clone(&inbox),
+            handle: handle.clone(),
+            caught,
+            last: None,
+        };
+        // Whoever waits for a signal may be busy when it comes: it is this thread that knows when.
         thread::Builder::new()
             .name("signals".into())
             .spawn(move || {
-                for origin in signals.forever() {
-                    let caught = Caught {
-                        number: origin.signal,
-                        to_group: origin.cause == Cause::Kernel,
-                        at: Instant::now(),
-                        sender: origin.process.map(|process| process.pid),
-                    };
-                    if sender.send(caught).is_err() {
-                        break;
+                let mut bell = [PollFd::new(&news, PollFlags::IN)];
+                while !handle.is_closed() {
+                    match rustix::event::poll(&mut bell, None) {
+                        Ok(_) => inbox.take_in(),
+                        Err(Errno::INTR) => {}
+                        Err(_) => break,
                     }
                 }
             })?;
-        Ok(Self {
-            handle,
-            caught,
-            last: None,
-        })
+        Ok(signals)
     }
 
     /// The next one.
     pub async fn next(&mut self) -> Caught {
         loop {
             let Some(caught) = self.caught.recv().await else {
-                // The thread is gone: none will ever come.
+                // Never, while we hold the other end.
                 return std::future::pending().await;
             };
-            let last = self.last.replace(caught);
-            let is_echo = last.is_some_and(|last| caught.echoes(last));
-            if !is_echo {
+            if self.is_new(caught) {
                 return caught;
             }
         }
@@ -123,6 +131,45 @@ impl Signals {
             if caught.ends() {
                 return caught;
             }
+        }
+    }
+
+    /// Forgets all that have reached this process, even if nobody has run since to see them.
+    pub fn forget(&mut self) {
+        self.inbox.take_in();
+        while let Ok(caught) = self.caught.try_recv() {
+            // An echo may still come.
+            self.last = Some(caught);
+        }
+    }
+
+    /// Whether `caught` is no echo of the one before it.
+    fn is_new(&mut self, caught: Caught) -> bool {
+        let last = self.last.replace(caught);
+        !last.is_some_and(|last| caught.echoes(last))
+    }
+}
+
+/// Where signals arrive.
+#[derive(Debug)]
+struct Inbox {
+    delivery: Mutex<SignalDelivery<UnixStream, WithOrigin>>,
+    queue: mpsc::UnboundedSender<Caught>,
+}
+
+impl Inbox {
+    /// Puts all that have arrived into the queue.
+    fn take_in(&self) {
+        let mut delivery = self.delivery.lock().unwrap_or_else(PoisonError::into_inner);
+        for origin in delivery.pending() {
+            let caught = Caught {
+                number: origin.signal,
+                to_group: origin.cause == Cause::Kernel,
+                at: Instant::now(),
+                sender: origin.process.map(|process| process.pid),
+            };
+            // Whoever has stopped reading wants none.
+            self.queue.send(caught).ok();
         }
     }
 }
@@ -184,6 +231,25 @@ pub fn hang_up_is_ignored() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use std::future::Future as _;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    #[test]
+    fn what_has_come_is_forgotten_whether_or_not_it_was_heard_of() {
+        let mut signals = Signals::catch(true).expect("signals are caught");
+        for _ in 0..100 {
+            // To this very thread, so that it has come when this returns.
+            nix::sys::signal::raise(Signal::SIGUSR2).expect("raised");
+            signals.forget();
+            let next = pin!(signals.next()).poll(&mut Context::from_waker(Waker::noop()));
+            assert_eq!(next, Poll::Pending);
+        }
+        // Nor does the other thread come with it later.
+        thread::sleep(Duration::from_millis(50));
+        signals.caught.try_recv().expect_err("forgotten");
+    }
 
     #[test]
     fn a_signal_is_an_echo_only_by_the_same_way_and_soon() {
