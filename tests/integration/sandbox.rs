@@ -544,13 +544,17 @@ fn finish(child: &mut Child, line: &str) -> Output {
     }
 }
 
-/// For how long, since the machine was started, somebody has waited for a processor: nothing where
-/// the kernel does not tell.
+/// For how long, since the machine was started, somebody has waited for a processor, or a processor
+/// for the machine that lends it to us: nothing where the kernel does not tell.
 fn waited_for_processors() -> Duration {
     let text = fs::read_to_string("/proc/pressure/cpu").unwrap_or_default();
     let mut words = text.lines().take(1).flat_map(str::split_ascii_whitespace);
     let total = words.find_map(|word| word.strip_prefix("total=")?.parse().ok());
-    Duration::from_micros(total.unwrap_or(0))
+    let text = fs::read_to_string("/proc/stat").unwrap_or_default();
+    // The eighth number of the first line, in hundredths of a second (proc_stat(5)).
+    let mut words = text.lines().take(1).flat_map(str::split_ascii_whitespace);
+    let stolen: Option<u64> = words.nth(8).and_then(|ticks| ticks.parse().ok());
+    Duration::from_micros(total.unwrap_or(0)) + Duration::from_millis(stolen.unwrap_or(0) * 10)
 }
 
 /// Looks until `look` finds something.
