@@ -169,6 +169,11 @@ impl Connection {
                     "does not let rcluster in: {message}"
                 )))
             }
+            // One that does not know AUTH repeats what it was sent.
+            Err(Fault::Server { code, message }) => Err(Fault::Server {
+                code,
+                message: without_arguments(&message).to_owned(),
+            }),
             other => other.map(drop),
         }
     }
@@ -549,6 +554,14 @@ fn resp(value: Value) -> Resp {
     }
 }
 
+/// A server's error without the arguments of a command that it does not know (`commandUnknown` in
+/// server.c, `processCommand` before 7.0).
+fn without_arguments(message: &str) -> &str {
+    message
+        .split_once(", with args beginning with")
+        .map_or(message, |(what, _)| what)
+}
+
 fn load(info: &Info) -> Load {
     let number = |name| info.number(name).unwrap_or_default();
     Load {
@@ -578,4 +591,46 @@ fn reply(value: Value) -> Result<Reply, Fault> {
             )));
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn a_server_that_does_not_know_auth_does_not_tell_the_password() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .expect("the network");
+        let port = listener.local_addr().expect("bound").port();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("the network");
+            let mut asked = Vec::new();
+            while !asked.ends_with(b"hunter2\r\n") {
+                let read = stream.read_buf(&mut asked).await;
+                assert_ne!(read.expect("the network"), 0, "{asked:?}");
+            }
+            let said = b"-ERR unknown command 'AUTH', with args beginning with: 'hunter2' \r\n";
+            stream.write_all(said).await.expect("the network");
+        });
+        let access = Access {
+            password: Some("hunter2".to_owned().into()),
+            ..Access::default()
+        };
+        let host = IpAddr::from(Ipv4Addr::LOCALHOST);
+        let addr = NodeAddr {
+            host,
+            port,
+            bus_port: 0,
+            tls_port: None,
+        };
+        let fault = Connection::open(addr, &access, Duration::from_secs(20)).await;
+        let message = fault.err().map(|fault| fault.to_string());
+        assert_eq!(message.as_deref(), Some("ERR unknown command 'AUTH'"));
+    }
 }
