@@ -472,6 +472,13 @@ impl Shell {
         }
         Ok(())
     }
+
+    /// Ends the shell, and what is left behind it: which was to be nothing.
+    fn end(mut self) -> Vec<String> {
+        self.child.kill().expect("our own child");
+        self.child.wait().expect("reaped");
+        self.sandbox.kill_survivors()
+    }
 }
 
 impl Drop for Shell {
@@ -502,12 +509,7 @@ fn run_page(page: &Path, network: &str) -> Vec<String> {
     if let Err(why) = shell.tear_down() {
         wrong.push(format!("{}: {why}", title(page)));
     }
-    let left = shell.sandbox.survivors();
-    // The shell itself stands in the project.
-    let left: BTreeMap<_, _> = left
-        .into_iter()
-        .filter(|(_, cwd)| !cwd.ends_with("project"))
-        .collect();
+    let left = shell.end();
     if !left.is_empty() {
         wrong.push(format!("{}: it leaves {left:?}", title(page)));
     }

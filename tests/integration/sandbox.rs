@@ -215,6 +215,25 @@ impl Sandbox {
         found
     }
 
+    /// Ends them all, so that none is left; what each was, and where.
+    pub(crate) fn kill_survivors(&self) -> Vec<String> {
+        let survivors = self.survivors().into_iter().map(|(pid, cwd)| {
+            let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let words = String::from_utf8_lossy(&words).replace('\0', " ");
+            // Found by directory, so it is this test's own.
+            Command::new("kill")
+                .args(["-KILL", &pid.to_string()])
+                .status()
+                .ok();
+            format!("{pid} `{}` in {}", words.trim_end(), cwd.display())
+        });
+        let survivors = survivors.collect();
+        wait_for("the survivors to end", || {
+            self.survivors().is_empty().then_some(())
+        });
+        survivors
+    }
+
     /// The same without the children of servers: after its first copy a replica rewrites its
     /// append-only file, in a process that looks like a server and ends by itself.
     pub(crate) fn servers(&self) -> BTreeMap<i32, PathBuf> {
@@ -269,14 +288,7 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        let survivors = self.survivors();
-        for pid in survivors.keys() {
-            // Found by directory, so it is this test's own.
-            Command::new("kill")
-                .args(["-KILL", &pid.to_string()])
-                .status()
-                .ok();
-        }
+        let survivors = self.kill_survivors();
         if !std::thread::panicking() {
             assert!(survivors.is_empty(), "servers were left: {survivors:?}");
         }
