@@ -182,7 +182,7 @@ pub(super) fn unknown(keys: &[Key], entry: &Entry) -> Wrong {
         .min_by_key(|(distance, _)| *distance);
     let nearest = alias.or(nearest.map(|(_, name)| name));
     let hint = nearest.map_or_else(
-        || "`rcluster config show` prints every key".to_owned(),
+        || "`rcluster --config none config show` prints every key".to_owned(),
         |name| format!("did you mean `{name}`?"),
     );
     Wrong {

@@ -8,15 +8,15 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, FromArgMatches as _};
 
 use super::Cli;
 use super::help::command;
 use super::keys::{CONFLICTS, Given, Key, Wrong, keys, unknown};
-use super::other_words::advise;
 use super::parsed::{Parsed, mentions, settings, source, values};
+use super::refusal::{Refusal, advise, is_help, refusal, words};
 use super::wants_json;
 use crate::error::Error;
 use crate::settings::{Level, Origin, Setting, SettingsFile, Value};
@@ -34,17 +34,6 @@ const NOT_OF_RUN: [&str; 6] = [
     "announce-bus-port",
     "ephemeral",
 ];
-
-/// What is said instead of doing anything: help, the version, or what is wrong with the arguments.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// The text, with colours if they are wanted.
-    pub text: String,
-    /// Whether it is an answer (help, version) and not an error.
-    pub is_answer: bool,
-    /// 0 for answers, 2 for errors.
-    pub exit_code: u8,
-}
 
 /// Why the command line and the files make no command.
 #[derive(Debug)]
@@ -124,16 +113,23 @@ impl CommandLine {
                     others.filter_map(move |(at, word)| (at != place).then_some(word))
                 };
                 if let Some(help) = place
-                    .into_iter()
+                    .clone()
                     .find_map(|place| help(without(place).collect()))
                 {
                     return refusal(&help, &paints);
                 }
+                // There is no such verb to help with.
+                let rest = place.take(1).flat_map(without);
+                if let Err(about) = command().try_get_matches_from(rest)
+                    && about.use_stderr()
+                {
+                    error = about;
+                }
             }
             _ => {}
         }
-        advise(&mut error);
-        refusal(&error, &paints)
+        advise(&mut error, arguments);
+        refusal(&error, &paints).of(arguments)
     }
 
     /// What `--config` says.
@@ -225,7 +221,7 @@ impl CommandLine {
         };
         let matches = matches.map_err(|error| match self.culprit(&said, &error) {
             Some(error) => Refused::Settings(error),
-            None => Refused::Arguments(refusal(&error, &paints)),
+            None => Refused::Arguments(refusal(&error, &paints).of(&self.arguments)),
         })?;
         let settings = settings(&keys, innermost(&matches).0, &said);
         contradiction(&settings, &paints)?;
@@ -427,15 +423,6 @@ impl CommandLine {
     }
 }
 
-/// What clap says, on one line.
-fn words(error: &clap::Error) -> String {
-    let text = error.render().to_string();
-    let text = text.strip_prefix("error: ").unwrap_or(&text);
-    let lines = text.lines().map(str::trim);
-    let lines: Vec<&str> = lines.take_while(|line| !line.is_empty()).collect();
-    lines.join(" ")
-}
-
 fn at_fault(said: &Said, error: &clap::Error) -> Error {
     complaint(said.file, &Wrong::of_option(&said.given, words(error)))
 }
@@ -453,26 +440,6 @@ fn complaint(file: &SettingsFile, wrong: &Wrong) -> Error {
 
 fn refused(file: &SettingsFile, wrong: &Wrong) -> Refused {
     Refused::Settings(complaint(file, wrong))
-}
-
-/// Whether the verb that there is not is `help`.
-fn is_help(error: &clap::Error) -> bool {
-    let verb = error.get(ContextKind::InvalidSubcommand);
-    matches!(verb, Some(ContextValue::String(verb)) if verb == "help")
-}
-
-fn refusal(error: &clap::Error, paints: impl Fn(bool) -> bool) -> Refusal {
-    let text = error.render();
-    let is_answer = !error.use_stderr();
-    Refusal {
-        text: if paints(is_answer) {
-            text.ansi().to_string()
-        } else {
-            text.to_string()
-        },
-        is_answer,
-        exit_code: u8::try_from(error.exit_code()).unwrap_or(2),
-    }
 }
 
 fn innermost(matches: &ArgMatches) -> (&ArgMatches, Vec<String>) {

@@ -1,7 +1,6 @@
 //! What people type who know another tool: the verb here is not what it is called there.
 
-use clap::builder::StyledStr;
-use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
+use clap::error::{ContextKind, ContextValue, Error};
 
 /// A verb of create-cluster, redis-cli, docker, kind or tmux, and what does the same here.
 const WORDS: &[(&[&str], &str)] = &[
@@ -19,29 +18,23 @@ const WORDS: &[(&[&str], &str)] = &[
     (&["tail"], "logs -f NODE"),
 ];
 
-/// Has the error of an unknown verb say what does the same here, if that is known: likeness of letters
-/// leads from `destroy` to `restart`.
-pub(super) fn advise(error: &mut Error) {
-    if error.kind() != ErrorKind::InvalidSubcommand {
-        return;
-    }
+/// What does the same here as the unknown verb that `error` is about, if that is known: likeness of
+/// letters leads from `destroy` to `restart`.
+pub(super) fn what_it_is_here(error: &Error) -> Option<String> {
     let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else {
-        return;
+        return None;
     };
     let known = WORDS
         .iter()
         .find(|(words, _)| words.contains(&word.as_str()));
-    if let Some((_, verb)) = known {
-        let tip = StyledStr::from(format!("that is `rcluster {verb}` here"));
-        error.remove(ContextKind::SuggestedSubcommand);
-        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
-    }
+    known.map(|(_, verb)| format!("that is `rcluster {verb}` here"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cli::command;
+    use crate::cli::refusal::advise;
 
     #[test]
     fn words_of_other_tools_lead_to_verbs_that_there_are() {
@@ -53,7 +46,7 @@ mod tests {
                 let mut error = command()
                     .try_get_matches_from(["rcluster", word])
                     .expect_err(word);
-                advise(&mut error);
+                advise(&mut error, &[]);
                 let said = error.to_string();
                 assert!(
                     said.contains(&format!("tip: that is `rcluster {verb}` here")),
@@ -69,7 +62,7 @@ mod tests {
         let mut error = command()
             .try_get_matches_from(["rcluster", "statsu"])
             .expect_err("refused");
-        advise(&mut error);
+        advise(&mut error, &[]);
         assert!(error.to_string().contains("'status'"), "{error}");
     }
 }

@@ -9,7 +9,7 @@ use super::StartArgs;
 
 /// Arguments of `run`: the shape of a cluster, and a command.
 #[derive(Args, Clone, Debug)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, mut_arg("retain", |retain| retain.hide(true)))]
 pub struct RunArgs {
     /// Where the cluster's temporary home is made [default: in memory, else among temporary files]
     #[arg(long, value_name = "DIR")]

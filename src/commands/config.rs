@@ -2,8 +2,10 @@
 //! the command line.
 
 use std::env;
+use std::path::Path;
 use std::process::ExitCode;
 
+use super::run::NOWHERE;
 use super::{Call, start};
 use crate::cli::{CommandLine, ConfigShowArgs, ConfigVerb, PASSWORD_VARIABLE, Parsed};
 use crate::error::{Error, Result};
@@ -45,7 +47,10 @@ fn default_of(call: &Call, key: &str) -> Option<Value> {
     let number = |number: usize| i64::try_from(number).ok().map(Value::Integer);
     let text = |text: &str| Some(Value::Text(text.into()));
     match key {
-        "home" => text(&call.context.home.path().display().to_string()),
+        "home" => {
+            let home = call.context.home.path();
+            (home != Path::new(NOWHERE)).then(|| Value::Text(home.display().to_string()))
+        }
         "primaries" => number(spec.primaries),
         "replicas" => number(spec.replicas),
         "node-timeout" => {

@@ -150,9 +150,8 @@ fn refused(report: &Report, refusal: &Refusal) -> ExitCode {
         };
     }
     if report.json {
-        let first = refusal.text.lines().next().unwrap_or_default();
-        let text = first.trim_start_matches("error: ").to_owned();
-        report.failure(&Error::usage(text, "see `rcluster --help`"));
+        let Refusal { sentence, hint, .. } = refusal;
+        report.failure(&Error::usage(sentence, hint));
     } else {
         report.say(refusal.text.trim_end());
     }
@@ -392,8 +391,13 @@ fn context(global: &Global, verb: &'static str, progress: &Arc<Progress>) -> Res
     let progress = Arc::clone(progress);
     Ok(Context {
         home: Home::new(match home(global.home.as_ref()) {
-            // It has a home of its own.
-            Err(Error::Unfit { .. }) if verb == "run" => run::NOWHERE.into(),
+            // `run` has a home of its own, and the others need none: packages are built where there is
+            // no HOME.
+            Err(Error::Unfit { .. })
+                if matches!(verb, "run" | "version" | "completions" | "man" | "config") =>
+            {
+                run::NOWHERE.into()
+            }
             home => home?,
         }),
         name: global.name.clone(),
@@ -411,7 +415,7 @@ fn home(wish: Option<&PathBuf>) -> Result<PathBuf> {
         .cloned()
         .or_else(Home::usual)
         .ok_or_else(|| Error::Unfit {
-            message: "neither HOME nor XDG_STATE_HOME is set".into(),
+            message: "neither HOME nor XDG_STATE_HOME names a directory by its whole path".into(),
             hint: "pass --home DIR".into(),
         })?;
     std::path::absolute(&path).map_err(|source| Error::Io {

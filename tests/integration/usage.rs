@@ -271,7 +271,95 @@ fn who_asks_for_help_gets_it() {
         assert_eq!(sandbox.ok(line).out, sandbox.ok(like).out, "{line}");
     }
     sandbox.fails("-n help bogus", 2);
+    // The word that is none is named, and not `help`.
+    for (line, word) in [("help bogus", "'bogus'"), ("help up stat", "'stat'")] {
+        let ran = sandbox.fails(line, 2);
+        assert!(
+            ran.err
+                .lines()
+                .next()
+                .is_some_and(|first| first.contains(word)),
+            "{ran}"
+        );
+    }
     sandbox.fails("up help", 2);
     let alone = sandbox.fails("", 2);
     assert_eq!(alone.err.trim(), sandbox.ok("--help").out.trim());
+}
+
+#[test]
+fn what_is_wrong_with_a_line_is_told_whole_and_with_what_helps() {
+    let sandbox = Sandbox::new();
+    for (line, message, hint) in [
+        (
+            "call",
+            "the following required arguments were not provided: <CMD>...",
+            "see `rcluster call --help`",
+        ),
+        (
+            "server use",
+            "the following required arguments were not provided: <NAME|PATH|--none>",
+            "see `rcluster server use --help`",
+        ),
+        (
+            "wait --for bogus",
+            "invalid value 'bogus' for '--for <GOAL>' [possible values: ready, serving, stopped]",
+            "see `rcluster wait --help`",
+        ),
+        (
+            "ps",
+            "unrecognized subcommand 'ps'",
+            "that is `rcluster status` here",
+        ),
+        (
+            "frobnicate",
+            "unrecognized subcommand 'frobnicate'",
+            "see `rcluster --help`",
+        ),
+    ] {
+        let error = sandbox.fails(&format!("{line} --json"), 2).json_error();
+        assert_eq!(
+            (&error["message"], &error["hint"]),
+            (&message.into(), &hint.into())
+        );
+    }
+    // What follows -- would be another argument, or a program.
+    for line in ["logs --tail -1", "run --bogus -- true"] {
+        let ran = sandbox.fails(line, 2);
+        assert!(!ran.err.contains("tip:"), "{ran}");
+    }
+    // Who looks for a mistake in what was typed does not find it in the environment.
+    for (variable, value, line, is_typed) in [
+        ("RCLUSTER_HOME", "", "status", false),
+        ("RCLUSTER_NAME", "Bad Name", "list", false),
+        ("RCLUSTER_NAME", "Bad Name", "list --name Worse", true),
+        ("RCLUSTER_NAME", "Bad Name", "list -nWorse", true),
+    ] {
+        let words: Vec<&str> = line.split(' ').collect();
+        let mut command = sandbox.command(&words);
+        command.env(variable, value);
+        let ran = Ran::of(command, line);
+        assert_eq!(ran.code, Some(2), "{ran}");
+        let tip = format!("tip: the variable {variable} says so");
+        assert_eq!(ran.err.contains(&tip), !is_typed, "{ran}");
+    }
+}
+
+#[test]
+fn what_needs_no_home_does_without() {
+    let sandbox = Sandbox::new();
+    let bare = |line: &str| {
+        let words: Vec<&str> = line.split(' ').collect();
+        let mut command = sandbox.command(&words);
+        command.env_remove("RCLUSTER_HOME").env_remove("HOME");
+        Ran::of(command, line)
+    };
+    for line in ["version", "completions bash", "man", "config show"] {
+        let ran = bare(line);
+        assert_eq!(ran.code, Some(0), "{ran}");
+        assert!(!ran.out.contains("/proc/"), "{ran}");
+    }
+    let ran = bare("list");
+    assert_eq!(ran.code, Some(10), "{ran}");
+    assert!(ran.err.contains("pass --home DIR"), "{ran}");
 }
