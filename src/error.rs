@@ -77,6 +77,8 @@ pub enum Error {
     PortsInUse {
         /// One line a port.
         conflicts: Vec<NodeProblem>,
+        /// The ports are those of a cluster that exists, which no option can change.
+        settled: bool,
     },
     /// Somebody else works on the cluster.
     Locked {
@@ -201,6 +203,8 @@ pub enum Error {
         message: String,
         /// One line a node.
         nodes: Vec<NodeProblem>,
+        /// What to do, where the nodes' words do not say it.
+        hint: Option<&'static str>,
     },
     /// The operating system said no.
     Io {
@@ -320,7 +324,10 @@ impl Error {
             Self::TimedOut { .. } => {
                 Some("look at `{rcluster} status`; run the same verb again to go on, with a longer --timeout if it needs one".into())
             }
-            Self::PortsInUse { .. } => Some("choose other ports with --port BASE and --bus-port BASE, or let rcluster choose: --port auto".into()),
+            Self::PortsInUse { settled: true, .. } => Some(
+                "end what holds them, then run the same verb again; to have the cluster on other ports, without its data: {rcluster} down, then {rcluster} up --port auto".into(),
+            ),
+            Self::PortsInUse { settled: false, .. } => Some("choose other ports with --port BASE and --bus-port BASE, or let rcluster choose: --port auto".into()),
             Self::Locked { .. } | Self::HomeLocked { .. } => Some("wait for it, or pass a longer --timeout; the lock goes with its process".into()),
             Self::ShapeDiffers { .. } => Some(
                 "leave the options out, or make the cluster anew: {rcluster} down".into(),
@@ -355,7 +362,7 @@ impl Error {
                 "put {} back from a backup; servers that still run are seen by their titles: pgrep -af rcluster:",
                 path.display()
             )),
-            Self::Nodes { .. } => None,
+            Self::Nodes { hint, .. } => hint.map(str::to_owned),
             Self::Io { source, .. } if is_full(source) => Some("make room on the disk, then run the same verb again".into()),
             Self::Io { .. } => None,
         }
@@ -389,7 +396,9 @@ impl Error {
     pub fn nodes(&self) -> &[NodeProblem] {
         match self {
             Self::TimedOut { missing: nodes, .. }
-            | Self::PortsInUse { conflicts: nodes }
+            | Self::PortsInUse {
+                conflicts: nodes, ..
+            }
             | Self::NotEmpty { nodes }
             | Self::NodesDied { nodes, .. }
             | Self::Identity { nodes }
@@ -416,7 +425,7 @@ impl fmt::Display for Error {
             Self::TimedOut { what, after, .. } => {
                 write!(f, "timed out after {after:.1?} waiting for {what}")
             }
-            Self::PortsInUse { conflicts } => match conflicts.len() {
+            Self::PortsInUse { conflicts, .. } => match conflicts.len() {
                 1 => write!(f, "a port that is needed is in use"),
                 n => write!(f, "{n} ports that are needed are in use"),
             },

@@ -80,7 +80,7 @@ impl Options {
                 Some(option) if option.starts_with('-') => {
                     return Err(Error::usage(
                         format!("rcluster's own prompt does not know {option}"),
-                        "install redis-cli or valkey-cli, and leave --builtin out",
+                        "install redis-cli or valkey-cli, which is used unless --builtin is given; or leave that option out",
                     ));
                 }
                 _ => break,

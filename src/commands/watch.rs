@@ -49,7 +49,10 @@ pub(super) async fn run(call: &Call, args: &WatchArgs) -> Result<ExitCode> {
         {
             view.pane = Pane::Log(watch.log(chosen));
         }
-        screen.draw(&mut view, &model).map_err(lost)?;
+        // Before anything is known there is nothing true to show.
+        if greeted {
+            screen.draw(&mut view, &model).map_err(lost)?;
+        }
         let action = tokio::select! {
             news = watch.next() => {
                 take(&mut model, news, watch.elapsed());

@@ -39,8 +39,13 @@ pub struct Planned {
 
 /// Computes what `create` would do; takes no lock and changes nothing.
 pub fn plan_create(context: &Context, wish: CreateWish) -> Result<Planned> {
-    let (_, mut manifest) = context.existing()?;
+    let (cluster, mut manifest) = context.existing()?;
     fit(&mut manifest, wish)?;
+    if interrupted_forming(&cluster, &manifest)?.is_none() {
+        let fleet = Fleet::observe(&cluster, &manifest)?;
+        fleet.refuse_elsewhere()?;
+        require_running(context, &fleet)?;
+    }
     let layout = Layout::new(manifest.spec.primaries, manifest.spec.replicas);
     let names = manifest
         .nodes
@@ -257,8 +262,9 @@ fn require_running(context: &Context, fleet: &Fleet) -> Result<()> {
         .iter()
         .filter_map(|number| Some(NodeProblem::new(names.get(*number)?, "does not run")))
         .collect();
-    Err(failed(
-        "not all nodes run; start them first: {rcluster} start",
+    Err(Error::Nodes {
+        message: "not all nodes run".into(),
         nodes,
-    ))
+        hint: Some("start them first: {rcluster} start"),
+    })
 }

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::answer::{Answer, Entrance, NodeAnswer, ProcessState, State};
 use super::context::Context;
 use super::status::status;
-use crate::error::{Error, Result};
+use crate::error::{Error, NodeProblem, Result};
 use crate::plan::Secrets;
 
 /// The names of all variables that there can be.
@@ -158,14 +158,45 @@ pub(super) fn caution(answer: &Answer) -> Option<String> {
     }
 }
 
-/// The first node that answers; a cluster without one does not run.
+/// What to do about nodes that cannot be talked to.
+pub(super) const UNHEARD: &str = "look at `{rcluster} status`; nodes that hang or do not run are started again by: {rcluster} restart";
+
+/// The first node that answers. A cluster without one does not run, unless there are nodes that hang.
 pub(super) fn first_living(answer: &Answer) -> Result<&NodeAnswer> {
-    let mut nodes = answer.nodes.iter();
-    nodes
-        .find(|node| node.process == ProcessState::Running)
-        .ok_or_else(|| Error::NotRunning {
-            name: answer.name.clone(),
-        })
+    let of = |state| {
+        answer
+            .nodes
+            .iter()
+            .filter(move |node| node.process == state)
+    };
+    of(ProcessState::Running).next().ok_or_else(|| {
+        let hung = of(ProcessState::Hung);
+        let nodes: Vec<NodeProblem> = hung
+            .map(|node| NodeProblem::new(node.addr, absence(node.process)))
+            .collect();
+        if nodes.is_empty() {
+            Error::NotRunning {
+                name: answer.name.clone(),
+            }
+        } else {
+            Error::Nodes {
+                message: "no node answers".into(),
+                nodes,
+                hint: Some(UNHEARD),
+            }
+        }
+    })
+}
+
+/// Why a node is not talked to, in the words of a fragment.
+pub(super) fn absence(process: ProcessState) -> &'static str {
+    match process {
+        ProcessState::Running => "runs",
+        ProcessState::Dead => "does not run",
+        ProcessState::Hung => "does not answer",
+        ProcessState::Foreign => "does not run; its port is held by a process that is not ours",
+        ProcessState::Unknown => "cannot be seen from here",
+    }
 }
 
 /// The variables that tell a program how to talk to the cluster of `answer`, which is kept in

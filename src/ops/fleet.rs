@@ -527,6 +527,7 @@ pub(super) fn failed(what: &str, nodes: Vec<NodeProblem>) -> Error {
     Error::Nodes {
         message: what.to_owned(),
         nodes,
+        hint: None,
     }
 }
 

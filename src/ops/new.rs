@@ -116,8 +116,12 @@ async fn try_make(
     let hosts: Vec<IpAddr> = spec.binds().collect();
     server::check_hosts(&hosts).map_err(ports_error)?;
     refuse_exposure(context, &spec, wish.acl.as_ref(), wish.yes)?;
-    if spec.primaries < 3 && spec.replicas > 0 {
-        context.events.note("failover needs 3 primaries or more: replicas of this cluster will not take over by themselves");
+    if spec.primaries < 3 {
+        context.events.note(if spec.replicas > 0 {
+            "failover needs 3 primaries or more: replicas of this cluster will not take over by themselves"
+        } else {
+            "failover needs 3 primaries or more, with replicas"
+        });
     }
     let ports_lock = context.lock_ports().await?;
     for tries_left in (0..PORT_TRIES).rev() {

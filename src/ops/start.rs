@@ -360,7 +360,10 @@ fn refuse_taken_ports(manifest: &Manifest, fleet: &Fleet, dead: &[usize]) -> Res
     if conflicts.is_empty() {
         Ok(())
     } else {
-        Err(Error::PortsInUse { conflicts })
+        Err(Error::PortsInUse {
+            conflicts,
+            settled: true,
+        })
     }
 }
 

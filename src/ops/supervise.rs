@@ -135,6 +135,7 @@ impl Foreground {
             fleet: Fleet::observe(&cluster, &manifest)?,
             replicas: replicas(&cluster, &manifest),
             looked: Instant::now(),
+            deaths: BTreeMap::new(),
             crashes: BTreeMap::new(),
             due: Vec::new(),
         };
@@ -288,6 +289,8 @@ struct Watch<'a> {
     replicas: Vec<usize>,
     /// When it was last looked for nodes that others have started again.
     looked: Instant,
+    /// How each node ended last.
+    deaths: BTreeMap<usize, String>,
     /// When each node has failed.
     crashes: BTreeMap<usize, Vec<Instant>>,
     /// Nodes that are to be started again.
@@ -355,6 +358,7 @@ impl Watch<'_> {
                 self.cluster.path().display()
             ),
             nodes: ended,
+            hint: None,
         })
     }
 
@@ -366,6 +370,7 @@ impl Watch<'_> {
     }
 
     fn died(&mut self, number: usize, death: &NodeProblem, exit: Exit, restart: Restart) {
+        self.deaths.insert(number, death.message.clone());
         // A verb that is at work has ended it, and does what is to be done about it.
         if exit != Exit::Failure
             && let Some(holder) = self.at_work()
@@ -445,12 +450,13 @@ impl Watch<'_> {
         let mut failed = Vec::new();
         for number in numbers {
             if !self.is_deliberate(number)? {
-                failed.extend(
-                    self.fleet
-                        .nodes
-                        .get(number)
-                        .map(|node| NodeProblem::new(node.addr, "does not run")),
-                );
+                let how = self
+                    .deaths
+                    .get(&number)
+                    .map_or("does not run", String::as_str);
+                let node = self.fleet.nodes.get(number);
+                // Its log was shown as it came.
+                failed.extend(node.map(|node| NodeProblem::new(node.addr, how)));
             }
         }
         if failed.is_empty() {
@@ -466,6 +472,7 @@ impl Watch<'_> {
         Err(Error::Nodes {
             message: "no node runs any more".into(),
             nodes: failed,
+            hint: None,
         })
     }
 }

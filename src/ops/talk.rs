@@ -10,7 +10,7 @@ use secrecy::SecretString;
 
 use super::answer::{Answer, NodeAnswer, ProcessState};
 use super::context::Context;
-use super::env::{caution, first_living, secrets};
+use super::env::{UNHEARD, absence, caution, first_living, secrets};
 use super::fleet::{Fleet, Life, Node};
 use super::status::status;
 use crate::client::{Connection, Fault};
@@ -79,6 +79,7 @@ pub async fn visit(context: &Context, target: Option<&Target>) -> Result<Visit> 
         nodes: meant()
             .map(|node| NodeProblem::new(node.addr, absence(node.process)))
             .collect(),
+        hint: Some(UNHEARD),
     })?;
     let password = secrets(context, &answer)?.password;
     if let Some(note) = caution(&answer) {
@@ -90,17 +91,6 @@ pub async fn visit(context: &Context, target: Option<&Target>) -> Result<Visit> 
         node,
         password,
     })
-}
-
-/// Why a node is not talked to, in the words of a fragment.
-pub(super) fn absence(process: ProcessState) -> &'static str {
-    match process {
-        ProcessState::Running => "runs",
-        ProcessState::Dead => "does not run",
-        ProcessState::Hung => "does not answer",
-        ProcessState::Foreign => "does not run; its port is held by a process that is not ours",
-        ProcessState::Unknown => "cannot be seen from here",
-    }
 }
 
 /// What became of a command.
@@ -150,6 +140,7 @@ impl<'a> Talk<'a> {
             Error::Nodes {
                 message: "the node cannot be talked to".into(),
                 nodes: vec![NodeProblem::new(node, message)],
+                hint: Some(UNHEARD),
             }
         })
     }

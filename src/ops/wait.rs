@@ -39,6 +39,11 @@ impl Patience {
         &self.what
     }
 
+    /// How long until the deadline.
+    pub(super) fn left(&self) -> Duration {
+        self.limit.saturating_sub(self.began.elapsed())
+    }
+
     /// Whether the deadline has passed.
     pub(super) fn is_over(&self) -> bool {
         self.began.elapsed() >= self.limit
@@ -69,16 +74,14 @@ impl Patience {
 
     /// Does `work`, unless the deadline comes before its end; then it is dropped.
     pub(super) async fn bound<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
-        let left = self.limit.saturating_sub(self.began.elapsed());
-        tokio::time::timeout(left, work)
+        tokio::time::timeout(self.left(), work)
             .await
             .map_err(|_| self.timed_out(Vec::new()))
     }
 
     /// Pauses, but not beyond the deadline.
     pub(super) async fn nap(&self, pause: Duration) {
-        let left = self.limit.saturating_sub(self.began.elapsed());
-        tokio::time::sleep(pause.min(left)).await;
+        tokio::time::sleep(pause.min(self.left())).await;
     }
 }
 

@@ -30,6 +30,10 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// How long a node may take for one look: one that hangs must not keep others from being seen.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// The same for the last look before the deadline, which must not be so short that nobody can answer;
+/// and for a node that has just kept silent that long.
+const SHORT_LOOK: Duration = Duration::from_millis(100);
+
 /// What was known at the last look; as long as it holds, so do our connections.
 struct Known {
     manifest: Manifest,
@@ -49,7 +53,7 @@ pub async fn wait_for(context: &Context, goal: WaitFor) -> Result<Answer> {
     let mut known: Option<Known> = None;
     let mut said = usize::MAX;
     loop {
-        let problems = match look(context, goal, &mut known).await? {
+        let problems = match look(context, goal, &mut known, patience.left()).await? {
             Ok(mut answer) => {
                 answer.elapsed = context.began.elapsed();
                 return Ok(answer);
@@ -69,11 +73,12 @@ pub async fn wait_for(context: &Context, goal: WaitFor) -> Result<Answer> {
     }
 }
 
-/// One look: the answer, or what each node lacks.
+/// One look, while `left` is left to wait: the answer, or what each node lacks.
 async fn look(
     context: &Context,
     goal: WaitFor,
     known: &mut Option<Known>,
+    left: Duration,
 ) -> Result<Result<Answer, Vec<NodeProblem>>> {
     // By name each time: it may be deleted and made anew while we wait.
     let (cluster, manifest) = context.existing()?;
@@ -96,6 +101,7 @@ async fn look(
         },
     };
     fleet.refuse_elsewhere()?;
+    fleet.limit = LOOK.min(left.max(SHORT_LOOK));
     let seen = match goal {
         WaitFor::Stopped => look_for_processes(&cluster, &manifest, &mut fleet),
         WaitFor::Ready | WaitFor::Serving => {
@@ -116,9 +122,7 @@ fn open(context: &Context, cluster: &Cluster, manifest: &Manifest, goal: WaitFor
         // To see processes end needs no way in.
         return Fleet::observe(cluster, manifest);
     }
-    let mut fleet = Fleet::open(context, cluster, manifest)?;
-    fleet.limit = fleet.limit.min(LOOK);
-    Ok(fleet)
+    Fleet::open(context, cluster, manifest)
 }
 
 fn look_for_processes(
@@ -147,13 +151,14 @@ async fn look_at_cluster(
     alone: &mut Option<Instant>,
     goal: WaitFor,
 ) -> Result<Result<Answer, Vec<NodeProblem>>> {
-    if let Err(problems) = fleet.connect().await
-        && let Some((problem, _)) = problems.iter().find(|(_, fault)| fault.is_refusal())
-    {
-        return Err(Error::Refused {
-            node: problem.node.clone(),
-            message: problem.message.clone(),
-        });
+    if let Err(problems) = fleet.connect().await {
+        if let Some((problem, _)) = problems.iter().find(|(_, fault)| fault.is_refusal()) {
+            return Err(Error::Refused {
+                node: problem.node.clone(),
+                message: problem.message.clone(),
+            });
+        }
+        fleet.limit = fleet.limit.min(SHORT_LOOK);
     }
     let looks = fleet.views().await;
     let wanted = expected(fleet, manifest);

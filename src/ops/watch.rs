@@ -178,6 +178,7 @@ impl Watch {
                 access: fleet.access.clone(),
                 began: self.began,
                 sender: sender.clone(),
+                stopped: None,
             };
             tasks.spawn(looker.look_on(beat()));
         }
@@ -220,6 +221,9 @@ struct Looker {
     access: Access,
     began: Instant,
     sender: UnboundedSender<(usize, Look)>,
+    /// Of a node that does not run: whether rcluster ended it, as was written down when that was seen.
+    /// What is stopped later changes nothing about it.
+    stopped: Option<bool>,
 }
 
 impl Looker {
@@ -279,8 +283,10 @@ impl Looker {
             // Somebody may have started it anew.
             let stopped = self.node.find_again(&self.cluster);
             if matches!(self.node.life, Life::Dead) {
+                let stopped = *self.stopped.get_or_insert(stopped);
                 return Some(Found::Dead { stopped });
             }
+            self.stopped = None;
         }
         match &self.node.life {
             Life::Elsewhere => Some(Found::Elsewhere),

@@ -428,6 +428,9 @@ fn no_such_nodes(option: &str, nodes: Selector, spec: &ClusterSpec) -> Error {
 pub(super) fn ports_error(error: PortsError) -> Error {
     match error {
         PortsError::Impossible(message, hint) => Error::usage(message, hint),
-        PortsError::InUse(conflicts) => Error::PortsInUse { conflicts },
+        PortsError::InUse(conflicts) => Error::PortsInUse {
+            conflicts,
+            settled: false,
+        },
     }
 }

@@ -138,7 +138,7 @@ pub fn check_password(source: &str, password: &str) -> Result<()> {
     if password.is_empty() {
         return refuse(
             "gives an empty password",
-            "pass one, or leave the option out for a cluster without a password",
+            "give one, or none at all for a cluster without a password (leave the option out, `unset RCLUSTER_PASSWORD`)",
         );
     }
     if password.contains('\0') {

@@ -94,6 +94,11 @@ impl Lock {
                 Ok(still_there && home_dir.file_id(name.as_str())? == Some(cluster.dir.id()?))
             };
             if same().map_err(Error::io("look at", &path))? {
+                if !is_cluster {
+                    // It may be somebody's own empty directory, with another mode than ours have.
+                    let private = cluster.dir.make_private();
+                    private.map_err(Error::io("change the mode of", &path))?;
+                }
                 write_holder(&mut file, verb).map_err(Error::io("write", &path.join(LOCK)))?;
                 return Ok(Attempt::Locked(cluster, Self { _file: file }));
             }

@@ -311,6 +311,11 @@ impl Dir {
         Ok(nix::unistd::fsync(&self.fd)?)
     }
 
+    /// Shuts out everybody but the owner: 0700.
+    pub fn make_private(&self) -> io::Result<()> {
+        Ok(fchmod(&self.fd, Mode::S_IRWXU)?)
+    }
+
     /// Opens the directory `name` in this one for emptying it, whatever its mode was; fails if it
     /// is a link.
     pub fn sub_to_empty(&self, name: impl AsRef<OsStr>) -> io::Result<Self> {
@@ -327,7 +332,7 @@ impl Dir {
             }
             other => other?,
         };
-        fchmod(&dir.fd, Mode::S_IRWXU)?;
+        dir.make_private()?;
         Ok(dir)
     }
 

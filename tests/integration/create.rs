@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::sandbox::{Sandbox, free_ports, nodes};
+use crate::sandbox::{Sandbox, free_ports, kill_and_wait, nodes, pid_on};
 use crate::witness::{ask, assert_ready, cluster_nodes, config, ports, what_is_missing};
 
 /// What each node knows of a cluster and holds in slots.
@@ -130,7 +130,18 @@ fn create_needs_started_nodes() {
         sandbox.fails("create --json", 3).json_error()["code"],
         "not_running"
     );
+    // Nor is it told what would be sent to nobody.
+    sandbox.fails("create --dry-run", 3);
     assert_eq!(sandbox.status()["state"], "stopped");
+    let started = sandbox.ok("start --json").json();
+    let port = ports(&started)[1];
+    kill_and_wait(pid_on(&started, port));
+    for verb in ["create", "create --dry-run"] {
+        let error = sandbox.fails(&format!("{verb} --json"), 1).json_error();
+        assert_eq!(error["message"], "not all nodes run");
+        assert_eq!(error["hint"], "start them first: rcluster start");
+        assert!(error["nodes"].to_string().contains(&port.to_string()));
+    }
     sandbox.ok("start");
     assert_ready(&sandbox.ok("create --json").json(), 3, 0);
     sandbox.ok("down --yes");
@@ -165,9 +176,13 @@ fn small_clusters_form_too() {
         let sandbox = Sandbox::new();
         let count = primaries * (replicas + 1);
         let base = free_ports(u16::try_from(count).expect("small"));
-        sandbox.ok(&format!(
+        let started = sandbox.ok(&format!(
             "start --primaries {primaries} --replicas {replicas} --port {base}"
         ));
+        assert!(
+            started.err.contains("note: failover needs 3 primaries"),
+            "{started}"
+        );
         assert_ready(&sandbox.ok("create --json").json(), primaries, replicas);
         sandbox.ok("down --yes");
     }

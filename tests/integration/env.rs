@@ -98,6 +98,22 @@ fn every_state_of_a_cluster_has_its_answer() {
     assert!(!now["REDIS_CLUSTER_NODES"].contains(&joined[0]), "{now:?}");
     drop(stranger);
 
+    // One that hangs runs: to start it is no help.
+    for port in &all[1..] {
+        signal("STOP", pid_on(&up, *port));
+    }
+    let hung = sandbox.fails("env --json", 1).json_error();
+    assert_eq!(hung["message"], "no node answers");
+    assert!(
+        hung["hint"].to_string().contains("rcluster restart"),
+        "{hung}"
+    );
+    assert_eq!(
+        hung["nodes"].as_array().map(Vec::len),
+        Some(all.len() - 1),
+        "{hung}"
+    );
+
     sandbox.ok("stop");
     let stopped = sandbox.fails("env", 3);
     assert_eq!(stopped.out, "", "{stopped}");

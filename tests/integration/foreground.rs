@@ -198,6 +198,7 @@ fn that_every_node_failed_is_a_failure() {
         signal("KILL", pid);
     }
     foreground.wait_until_it_says("no node runs any more");
+    foreground.wait_until_it_says(" ended with signal: 9 (SIGKILL)\n");
     assert_eq!(foreground.end(), (Some(1), None));
     // What they wrote is there to be looked at.
     assert!(!sandbox.files().is_empty());

@@ -1,7 +1,7 @@
 //! `rcluster start`: nodes that know only themselves, and clusters that come back.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -101,6 +101,14 @@ fn after_a_first_start_every_node_knows_only_itself() {
 fn what_is_written_is_for_the_owner_alone() {
     let sandbox = Sandbox::new();
     let base = free_ports(6);
+    // Somebody has made the cluster's directory, and lets everybody look into it.
+    let default = sandbox.home().join("default");
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&default)
+        .expect("made");
+    fs::set_permissions(&default, fs::Permissions::from_mode(0o755)).expect("changed");
     sandbox.ok(&format!("up --port {base}"));
     redis_cli(&["-c", "-p", &base.to_string(), "SET", "wat", "2"], "");
     ask(u64::from(base), &["SAVE"]);

@@ -173,6 +173,9 @@ fn strangers_on_the_ports_of_a_stopped_cluster_are_foreign_and_not_taken_for_nod
     for verb in ["start", "up"] {
         let error = sandbox.fails(&format!("{verb} --json"), 7).json_error();
         assert_eq!(error["code"], "port_in_use", "{error}");
+        // No option gives a cluster that exists other ports.
+        let hint = error["hint"].as_str().expect("a hint");
+        assert!(hint.starts_with("end what holds them"), "{error}");
         let named = error["nodes"].to_string();
         assert!(
             named.contains(&first.to_string()) && named.contains(&second.to_string()),

@@ -341,10 +341,16 @@ fn nodes_that_hang_and_clusters_that_go_hold_up_nobody() {
         screen.contains(&format!("{port} answers again"))
     });
 
+    kill_and_wait(pid_on(&up, all[2]));
+    terminal.wait_for("a death", |screen| {
+        line_of(screen, all[2]).contains("dead     does not run")
+    });
     sandbox.ok("stop");
+    // Which changes nothing about the one that had died.
     terminal.wait_for("the stop", |screen| {
         screen.contains("default: stopped  0/3 nodes  0/16384 slots")
-            && screen.contains("was stopped by rcluster")
+            && line_of(screen, all[1]).contains("was stopped by rcluster")
+            && line_of(screen, all[2]).contains("dead     does not run")
     });
     let up = sandbox.ok("start --json").json();
     terminal.wait_for("the start", |screen| {
