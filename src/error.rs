@@ -351,7 +351,11 @@ impl Error {
             Self::NoCommand { .. } => Some("what follows -- is a program and its arguments; for a line of shell: -- sh -c 'LINE'".into()),
             Self::Unconfirmed { .. } => Some("pass --yes".into()),
             Self::NodesDied { nodes, .. } => {
-                if nodes.iter().any(|node| node.log.is_empty()) {
+                // "*** FATAL CONFIG FILE ERROR (Redis 7.0.15) ***" (`loadServerConfigFromString`, config.c).
+                let mut logs = nodes.iter().flat_map(|node| &node.log);
+                if logs.any(|line| line.contains("FATAL CONFIG FILE ERROR")) {
+                    Some("correct that directive (--set, --set-for, --conf), or leave it out".into())
+                } else if nodes.iter().any(|node| node.log.is_empty()) {
                     Some("see the nodes' logs: their paths are in `{rcluster} status --json`".into())
                 } else {
                     None

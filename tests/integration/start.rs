@@ -238,6 +238,10 @@ fn a_directive_that_the_server_refuses_leaves_nothing_but_its_words() {
             failed.err.contains("maxmemory-policy"),
             "the server's log is shown: {failed}"
         );
+        assert!(
+            failed.err.contains("hint: correct that directive"),
+            "{failed}"
+        );
         assert_eq!(sandbox.survivors().len(), 0);
         assert_eq!(sandbox.files(), Vec::<PathBuf>::new(), "nothing is left");
     }
