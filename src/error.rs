@@ -354,7 +354,7 @@ impl Error {
                 // "*** FATAL CONFIG FILE ERROR (Redis 7.0.15) ***" (`loadServerConfigFromString`, config.c).
                 let mut logs = nodes.iter().flat_map(|node| &node.log);
                 if logs.any(|line| line.contains("FATAL CONFIG FILE ERROR")) {
-                    Some("correct that directive (--set, --set-for, --conf), or leave it out".into())
+                    Some("correct that directive (--set, --set-for, --conf), or leave it out; a cluster that exists keeps those it was made with: {rcluster} down, then anew".into())
                 } else if nodes.iter().any(|node| node.log.is_empty()) {
                     Some("see the nodes' logs: their paths are in `{rcluster} status --json`".into())
                 } else {

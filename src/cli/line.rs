@@ -442,7 +442,8 @@ fn refused(file: &SettingsFile, wrong: &Wrong) -> Refused {
     Refused::Settings(complaint(file, wrong))
 }
 
-fn innermost(matches: &ArgMatches) -> (&ArgMatches, Vec<String>) {
+/// The arguments of the innermost verb, and its names from the outermost on.
+pub(super) fn innermost(matches: &ArgMatches) -> (&ArgMatches, Vec<String>) {
     let (mut matches, mut names) = (matches, Vec::new());
     while let Some((name, inner)) = matches.subcommand() {
         names.push(name.to_owned());

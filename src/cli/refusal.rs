@@ -8,6 +8,7 @@ use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
 use clap::{Arg, Command};
 
 use super::help::command;
+use super::line::innermost;
 use super::other_words::what_it_is_here;
 
 /// What is said instead of doing anything.
@@ -26,17 +27,16 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// The same, with the help of the verb in `arguments` for that of the program.
+    /// The same, with the help of the verb that `arguments` name, for that of the program.
     pub(super) fn of(mut self, arguments: &[OsString]) -> Self {
-        let program = command();
-        let words = arguments.iter().skip(1).filter_map(|word| word.to_str());
-        let verb = words
-            .into_iter()
-            .find(|word| program.find_subcommand(word).is_some());
-        if let Some(verb) = verb
-            && self.hint == see("rcluster")
-        {
-            self.hint = see(&format!("rcluster {verb}"));
+        if self.hint == see("rcluster") {
+            let lenient = command().ignore_errors(true);
+            let matches = lenient.try_get_matches_from(arguments).unwrap_or_default();
+            let verb = innermost(&matches).1;
+            let words = ["rcluster"]
+                .into_iter()
+                .chain(verb.iter().map(String::as_str));
+            self.hint = see(&words.collect::<Vec<_>>().join(" "));
         }
         self
     }
@@ -104,8 +104,7 @@ pub(super) fn advise(error: &mut Error, arguments: &[OsString]) {
     let tip = match error.kind() {
         ErrorKind::InvalidSubcommand => what_it_is_here(error),
         ErrorKind::UnknownArgument => {
-            // That what follows `--` is a value is true of CMD alone, which nobody means here.
-            error.remove(ContextKind::Suggested);
+            leave_out_astray(error, arguments);
             None
         }
         _ => not_typed(error, arguments),
@@ -114,6 +113,21 @@ pub(super) fn advise(error: &mut Error, arguments: &[OsString]) {
         error.remove(ContextKind::SuggestedSubcommand);
         let tip = StyledStr::from(tip);
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
+    }
+}
+
+/// Takes back that what follows `--` would be a value: it would be a node, or a program. Only `cli` takes
+/// options there, those of redis-cli.
+fn leave_out_astray(error: &mut Error, arguments: &[OsString]) {
+    if arguments.iter().any(|word| word == "cli") {
+        return;
+    }
+    let Some(ContextValue::StyledStrs(mut tips)) = error.remove(ContextKind::Suggested) else {
+        return;
+    };
+    tips.retain(|tip| !tip.to_string().starts_with("to pass '"));
+    if !tips.is_empty() {
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
     }
 }
 
@@ -133,12 +147,17 @@ fn not_typed(error: &Error, arguments: &[OsString]) -> Option<String> {
     let typed = arguments.iter().take_while(|argument| *argument != "--");
     let typed = typed.map(|argument| argument.to_string_lossy());
     let is_it = |argument: &str| match (argument.strip_prefix("--"), argument.strip_prefix('-')) {
-        (Some(name), _) => name.starts_with(long),
+        (Some(name), _) => name.split('=').next() == Some(long),
         (None, Some(letters)) => option
             .get_short()
             .is_some_and(|short| letters.contains(short)),
         (None, None) => false,
     };
     let is_typed = typed.into_iter().any(|argument| is_it(&argument));
-    (!is_typed).then(|| format!("the variable {} says so", variable.to_string_lossy()))
+    (!is_typed).then(|| {
+        format!(
+            "correct or unset the variable {}",
+            variable.to_string_lossy()
+        )
+    })
 }

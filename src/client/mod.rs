@@ -279,6 +279,12 @@ impl Connection {
         })
     }
 
+    /// The same, in `limit`, however long answers on this connection may take otherwise.
+    pub async fn view_within(&self, shards: bool, limit: Duration) -> Result<View, Fault> {
+        let view = tokio::time::timeout(limit, self.view(shards)).await;
+        view.unwrap_or(Err(Fault::Silent))
+    }
+
     /// What is watched of a node, asked at one time, by as few commands as it takes.
     pub async fn look(&self) -> Result<Seen, Fault> {
         let commands = ["CLUSTER INFO", "CLUSTER NODES", "INFO"].map(words);

@@ -178,7 +178,7 @@ impl Node {
         Ok(connection)
     }
 
-    /// What it sees. Reconnects if the connection broke.
+    /// What it sees, told within `limit`. Reconnects if the connection broke.
     pub(super) async fn view(
         &mut self,
         shards: bool,
@@ -191,7 +191,7 @@ impl Node {
         let result = async {
             self.connect(access, limit).await?;
             match &self.connection {
-                Some(connection) => connection.view(shards).await,
+                Some(connection) => connection.view_within(shards, limit).await,
                 None => Err(Fault::Silent),
             }
         }

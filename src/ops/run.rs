@@ -157,8 +157,9 @@ pub async fn run(
             caught = signals.next() => pass_on(caught),
         }
     };
-    // What came before the command's end was the command's, whether or not we have heard of it yet: a
-    // terminal signals all of its group before any of them can end. This says so by order, not by time.
+    // What came before we heard of the command's end was the command's, whether or not we have heard of
+    // it yet: a terminal signals all of its group before any of them can end. This says so by order, and
+    // not by time.
     signals.forget();
     Ok(RunEnd { code: code(status) })
 }

@@ -283,7 +283,8 @@ impl Looker {
             // Somebody may have started it anew.
             let stopped = self.node.find_again(&self.cluster);
             if matches!(self.node.life, Life::Dead) {
-                let stopped = *self.stopped.get_or_insert(stopped);
+                let stopped = self.stopped.unwrap_or(true) && stopped;
+                self.stopped = Some(stopped);
                 return Some(Found::Dead { stopped });
             }
             self.stopped = None;

@@ -194,11 +194,16 @@ fn stopped_by_another_verb_it_ends_well_and_starts_nothing_again() {
 fn that_every_node_failed_is_a_failure() {
     let sandbox = Sandbox::new();
     let foreground = foreground(&sandbox, "--port auto --replicas 0");
+    let all = ports(&sandbox.status());
     for pid in sandbox.servers().into_keys() {
         signal("KILL", pid);
     }
     foreground.wait_until_it_says("no node runs any more");
-    foreground.wait_until_it_says(" ended with signal: 9 (SIGKILL)\n");
+    for port in all {
+        // As its error says it; the warning before it names the role too.
+        let how = format!("  127.0.0.1:{port} ended with signal: 9 (SIGKILL)\n");
+        foreground.wait_until_it_says(&how);
+    }
     assert_eq!(foreground.end(), (Some(1), None));
     // What they wrote is there to be looked at.
     assert!(!sandbox.files().is_empty());

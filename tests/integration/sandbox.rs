@@ -215,23 +215,28 @@ impl Sandbox {
         found
     }
 
-    /// Ends them all, so that none is left; what each was, and where.
+    /// Ends them all, those too that they start meanwhile; what each was, and where.
     pub(crate) fn kill_survivors(&self) -> Vec<String> {
-        let survivors = self.survivors().into_iter().map(|(pid, cwd)| {
-            let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            let words = String::from_utf8_lossy(&words).replace('\0', " ");
-            // Found by directory, so it is this test's own.
-            Command::new("kill")
-                .args(["-KILL", &pid.to_string()])
-                .status()
-                .ok();
-            format!("{pid} `{}` in {}", words.trim_end(), cwd.display())
-        });
-        let survivors = survivors.collect();
-        wait_for("the survivors to end", || {
-            self.survivors().is_empty().then_some(())
-        });
-        survivors
+        let began = Instant::now();
+        let mut ended = BTreeMap::new();
+        loop {
+            let survivors = self.survivors();
+            // Whoever withstands SIGKILL is seen by scripts/test.
+            if survivors.is_empty() || began.elapsed() > LIMIT {
+                return ended.into_values().collect();
+            }
+            for (pid, cwd) in survivors {
+                let what = ended.entry(pid);
+                what.or_insert_with(|| what_is(pid, &cwd));
+                // Found by directory, so it is this test's own.
+                Command::new("kill")
+                    .args(["-KILL", &pid.to_string()])
+                    .stderr(Stdio::null())
+                    .status()
+                    .ok();
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// The same without the children of servers: after its first copy a replica rewrites its
@@ -284,6 +289,13 @@ impl Sandbox {
         found.sort();
         found
     }
+}
+
+/// A process as messages show it: `4711 `redis-server` in /tmp/…`.
+fn what_is(pid: i32, cwd: &Path) -> String {
+    let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let words = String::from_utf8_lossy(&words).replace('\0', " ");
+    format!("{pid} `{}` in {}", words.trim_end(), cwd.display())
 }
 
 impl Drop for Sandbox {

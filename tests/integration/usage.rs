@@ -312,9 +312,19 @@ fn what_is_wrong_with_a_line_is_told_whole_and_with_what_helps() {
             "that is `rcluster status` here",
         ),
         (
-            "frobnicate",
+            "-n list frobnicate stop",
             "unrecognized subcommand 'frobnicate'",
             "see `rcluster --help`",
+        ),
+        (
+            "server install x --timeout zz",
+            "invalid value 'zz' for '--timeout <DURATION>': expected a number with a unit, such as 500ms, 60s or 2m",
+            "see `rcluster server install --help`",
+        ),
+        (
+            "--primaries 3 up",
+            "unexpected argument '--primaries' found",
+            "'up --primaries' exists",
         ),
     ] {
         let error = sandbox.fails(&format!("{line} --json"), 2).json_error();
@@ -324,9 +334,13 @@ fn what_is_wrong_with_a_line_is_told_whole_and_with_what_helps() {
         );
     }
     // What follows -- would be another argument, or a program.
-    for line in ["logs --tail -1", "run --bogus -- true"] {
+    for (line, is_value) in [
+        ("logs --tail -1", false),
+        ("run --bogus -- true", false),
+        ("cli --stat", true),
+    ] {
         let ran = sandbox.fails(line, 2);
-        assert!(!ran.err.contains("tip:"), "{ran}");
+        assert_eq!(ran.err.contains("as a value"), is_value, "{ran}");
     }
     // Who looks for a mistake in what was typed does not find it in the environment.
     for (variable, value, line, is_typed) in [
@@ -340,7 +354,7 @@ fn what_is_wrong_with_a_line_is_told_whole_and_with_what_helps() {
         command.env(variable, value);
         let ran = Ran::of(command, line);
         assert_eq!(ran.code, Some(2), "{ran}");
-        let tip = format!("tip: the variable {variable} says so");
+        let tip = format!("tip: correct or unset the variable {variable}");
         assert_eq!(ran.err.contains(&tip), !is_typed, "{ran}");
     }
 }
