@@ -403,6 +403,25 @@ impl Fleet {
         join_all(views).await
     }
 
+    /// The same, having connected to every living node first; and which could not be connected to.
+    /// Nobody is waited for twice.
+    pub(super) async fn connect_and_view(
+        &mut self,
+    ) -> (Vec<Result<View, String>>, Vec<(NodeProblem, Fault)>) {
+        let problems = self.connect().await.err().unwrap_or_default();
+        let (shards, access, limit) = (self.shards, &self.access, self.limit);
+        let unheard = |node: &Node| {
+            let addr = node.addr.to_string();
+            let problem = problems.iter().find(|(problem, _)| problem.node == addr);
+            problem.map(|(problem, _)| problem.message.clone())
+        };
+        let views = self.nodes.iter_mut().map(async |node| match unheard(node) {
+            Some(message) => Err(node.has_ended().unwrap_or(message)),
+            None => node.view(shards, access, limit).await,
+        });
+        (join_all(views).await, problems)
+    }
+
     /// The same, once every node answers: one that loads its data does not, for a while.
     pub(super) async fn settled_views(
         &mut self,

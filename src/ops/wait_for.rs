@@ -30,8 +30,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// How long a node may take for one look: one that hangs must not keep others from being seen.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The same for the last look before the deadline, which must not be so short that nobody can answer;
-/// and for a node that has just kept silent that long.
+/// The same for the last look before the deadline, which must not be so short that nobody can answer.
 const SHORT_LOOK: Duration = Duration::from_millis(100);
 
 /// What was known at the last look; as long as it holds, so do our connections.
@@ -151,16 +150,13 @@ async fn look_at_cluster(
     alone: &mut Option<Instant>,
     goal: WaitFor,
 ) -> Result<Result<Answer, Vec<NodeProblem>>> {
-    if let Err(problems) = fleet.connect().await {
-        if let Some((problem, _)) = problems.iter().find(|(_, fault)| fault.is_refusal()) {
-            return Err(Error::Refused {
-                node: problem.node.clone(),
-                message: problem.message.clone(),
-            });
-        }
-        fleet.limit = fleet.limit.min(SHORT_LOOK);
+    let (looks, unheard) = fleet.connect_and_view().await;
+    if let Some((problem, _)) = unheard.iter().find(|(_, fault)| fault.is_refusal()) {
+        return Err(Error::Refused {
+            node: problem.node.clone(),
+            message: problem.message.clone(),
+        });
     }
-    let looks = fleet.views().await;
     let wanted = expected(fleet, manifest);
     let lives: Vec<bool> = fleet.nodes.iter().map(Node::runs).collect();
     let all_missing = missing(&wanted, &looks);
