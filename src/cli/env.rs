@@ -19,7 +19,7 @@ redis-cli and valkey-cli read. Of these variables, those that the shell has of a
 unset (sh, fish). With --format github it writes ::add-mask:: lines to standard error
 too, where the runner heeds them, and which is not what goes to $GITHUB_ENV.
 
-Exit codes: 3 not running, 4 no such cluster; a degraded cluster has an environment too, and a note.";
+Exit codes: 1 no node answers, 3 not running, 4 no such cluster; a degraded cluster has an environment too, and a note.";
 
 /// Arguments of `env`.
 #[derive(Args, Clone, Debug)]

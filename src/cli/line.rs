@@ -74,7 +74,7 @@ impl CommandLine {
             Err(error) if error.kind() == ErrorKind::MissingRequiredArgument => {
                 let lenient = command().ignore_errors(true);
                 let matches = lenient.try_get_matches_from(arguments);
-                line.matches = matches.map_err(|error| refusal(&error, &paints))?;
+                line.matches = matches.map_err(|error| refusal(&error, arguments, &paints))?;
                 line.incomplete = Some(error);
             }
             Err(error) => return Err(Self::refused(arguments, error, &paints)),
@@ -101,7 +101,7 @@ impl CommandLine {
                     return Refusal {
                         is_answer: false,
                         exit_code: 2,
-                        ..refusal(&help, |_| paints(false))
+                        ..refusal(&help, arguments, |_| paints(false))
                     };
                 }
             }
@@ -116,7 +116,7 @@ impl CommandLine {
                     .clone()
                     .find_map(|place| help(without(place).collect()))
                 {
-                    return refusal(&help, &paints);
+                    return refusal(&help, arguments, &paints);
                 }
                 // There is no such verb to help with.
                 let rest = place.take(1).flat_map(without);
@@ -129,7 +129,7 @@ impl CommandLine {
             _ => {}
         }
         advise(&mut error, arguments);
-        refusal(&error, &paints).of(arguments)
+        refusal(&error, arguments, &paints)
     }
 
     /// What `--config` says.
@@ -221,12 +221,17 @@ impl CommandLine {
         };
         let matches = matches.map_err(|error| match self.culprit(&said, &error) {
             Some(error) => Refused::Settings(error),
-            None => Refused::Arguments(refusal(&error, &paints).of(&self.arguments)),
+            None => Refused::Arguments(refusal(&error, &self.arguments, &paints)),
         })?;
         let settings = settings(&keys, innermost(&matches).0, &said);
-        contradiction(&settings, &paints)?;
-        let mut cli = Cli::from_arg_matches(&matches)
-            .map_err(|error| Refused::Arguments(refusal(&error.format(&mut command()), &paints)))?;
+        contradiction(&settings, &self.arguments, &paints)?;
+        let mut cli = Cli::from_arg_matches(&matches).map_err(|error| {
+            Refused::Arguments(refusal(
+                &error.format(&mut command()),
+                &self.arguments,
+                &paints,
+            ))
+        })?;
         // A file speaks of the everyday wait, and not of a download that somebody sits beside.
         cli.timeout_given = self.verb().0.value_source("timeout") == Some(ValueSource::CommandLine);
         let given = keys.iter().filter(|key| self.gives(key));
@@ -339,7 +344,7 @@ impl CommandLine {
             Err(error) if error.kind() != ErrorKind::MissingRequiredArgument => {
                 Err(match self.culprit(said, &error) {
                     Some(error) => Refused::Settings(error),
-                    None => Refused::Arguments(refusal(&error, |_| false)),
+                    None => Refused::Arguments(refusal(&error, &self.arguments, |_| false)),
                 })
             }
             _ => Ok(()),
@@ -476,7 +481,11 @@ fn is_overruled(weaker: &Said, stronger: &[Given]) -> bool {
 }
 
 /// Refuses two options that cannot stand beside each other.
-fn contradiction(settings: &[Setting], paints: impl Fn(bool) -> bool) -> Result<(), Refused> {
+fn contradiction(
+    settings: &[Setting],
+    arguments: &[OsString],
+    paints: impl Fn(bool) -> bool,
+) -> Result<(), Refused> {
     let is_on = |name: &str| {
         settings.iter().find(|setting| {
             let is_off = matches!(setting.value, None | Some(Value::Boolean(false)));
@@ -495,7 +504,7 @@ fn contradiction(settings: &[Setting], paints: impl Fn(bool) -> bool) -> Result<
             ))
         } else {
             let error = command().error(ErrorKind::ArgumentConflict, why);
-            Refused::Arguments(refusal(&error, &paints))
+            Refused::Arguments(refusal(&error, arguments, &paints))
         });
     }
     Ok(())

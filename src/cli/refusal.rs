@@ -18,7 +18,7 @@ pub struct Refusal {
     pub text: String,
     /// What is wrong, in one line.
     pub sentence: String,
-    /// What to do about it, in one line.
+    /// What to do about it, in one line; nothing for answers.
     pub hint: String,
     /// Whether it is an answer (help, version) and not an error.
     pub is_answer: bool,
@@ -26,29 +26,13 @@ pub struct Refusal {
     pub exit_code: u8,
 }
 
-impl Refusal {
-    /// The same, with the help of the verb that `arguments` name, for that of the program.
-    pub(super) fn of(mut self, arguments: &[OsString]) -> Self {
-        if self.hint == see("rcluster") {
-            let lenient = command().ignore_errors(true);
-            let matches = lenient.try_get_matches_from(arguments).unwrap_or_default();
-            let verb = innermost(&matches).1;
-            let words = ["rcluster"]
-                .into_iter()
-                .chain(verb.iter().map(String::as_str));
-            self.hint = see(&words.collect::<Vec<_>>().join(" "));
-        }
-        self
-    }
-}
-
-fn see(verb: &str) -> String {
-    format!("see `{verb} --help`")
-}
-
-/// What is said of `error`. `paints` says whether colours are wanted on standard output (`true`) or
-/// standard error.
-pub(super) fn refusal(error: &Error, paints: impl Fn(bool) -> bool) -> Refusal {
+/// What is said of `error` in `arguments`. `paints` says whether colours are wanted on standard output
+/// (`true`) or standard error.
+pub(super) fn refusal(
+    error: &Error,
+    arguments: &[OsString],
+    paints: impl Fn(bool) -> bool,
+) -> Refusal {
     let text = error.render();
     let is_answer = !error.use_stderr();
     let plain = text.to_string();
@@ -59,7 +43,11 @@ pub(super) fn refusal(error: &Error, paints: impl Fn(bool) -> bool) -> Refusal {
             plain.clone()
         },
         sentence: words(error),
-        hint: hint(&plain),
+        hint: if is_answer {
+            String::new()
+        } else {
+            hint(&plain, arguments)
+        },
         is_answer,
         exit_code: u8::try_from(error.exit_code()).unwrap_or(2),
     }
@@ -74,22 +62,20 @@ pub(super) fn words(error: &Error) -> String {
     lines.join(" ")
 }
 
-/// What clap advises in `text`, on one line; the help of the verb that was meant, at least.
-fn hint(text: &str) -> String {
-    let lines = || text.lines().map(str::trim);
-    let tips: Vec<&str> = lines()
+/// What clap advises in `text`, on one line; else the help of the verb that `arguments` name.
+fn hint(text: &str, arguments: &[OsString]) -> String {
+    let lines = text.lines().map(str::trim);
+    let tips: Vec<&str> = lines
         .filter_map(|line| line.strip_prefix("tip: "))
         .collect();
     if !tips.is_empty() {
         return tips.join("; ");
     }
-    let usage = lines().find_map(|line| line.strip_prefix("Usage: "));
-    let verb: Vec<&str> = usage
-        .unwrap_or("rcluster")
-        .split(' ')
-        .take_while(|word| word.starts_with(|first: char| first.is_ascii_lowercase()))
-        .collect();
-    see(&verb.join(" "))
+    let lenient = command().ignore_errors(true);
+    let matches = lenient.try_get_matches_from(arguments).unwrap_or_default();
+    let mut verb = vec!["rcluster".to_owned()];
+    verb.extend(innermost(&matches).1);
+    format!("see `{} --help`", verb.join(" "))
 }
 
 /// Whether the verb that there is not is `help`.

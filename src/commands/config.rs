@@ -5,8 +5,7 @@ use std::env;
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::run::NOWHERE;
-use super::{Call, start};
+use super::{Call, NOWHERE, start};
 use crate::cli::{CommandLine, ConfigShowArgs, ConfigVerb, PASSWORD_VARIABLE, Parsed};
 use crate::error::{Error, Result};
 use crate::ops::DEFAULT_PORT;

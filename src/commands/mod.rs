@@ -387,6 +387,9 @@ impl Verb {
     }
 }
 
+/// The home where there is none: nothing is ever there.
+const NOWHERE: &str = "/proc/rcluster";
+
 fn context(global: &Global, verb: &'static str, progress: &Arc<Progress>) -> Result<Context> {
     let progress = Arc::clone(progress);
     Ok(Context {
@@ -396,7 +399,7 @@ fn context(global: &Global, verb: &'static str, progress: &Arc<Progress>) -> Res
             Err(Error::Unfit { .. })
                 if matches!(verb, "run" | "version" | "completions" | "man" | "config") =>
             {
-                run::NOWHERE.into()
+                NOWHERE.into()
             }
             home => home?,
         }),

@@ -5,7 +5,7 @@ use std::io;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use super::{Call, origin};
+use super::{Call, NOWHERE, origin};
 use crate::cli::RunArgs;
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -18,9 +18,6 @@ use crate::sys::signals::Signals;
 /// What a cluster that could not be had, or could not be cleared away, is to whoever waits for the
 /// command.
 const OUR_FAILURE: u8 = 125;
-
-/// Nothing is ever there.
-pub(super) const NOWHERE: &str = "/proc/rcluster";
 
 /// How long after the command's end a signal that reached both of us may take to be heard here.
 const MEANT_FOR_COMMAND: Duration = Duration::from_millis(300);

@@ -41,6 +41,19 @@ pub enum ProcessState {
     Unknown,
 }
 
+impl ProcessState {
+    /// Why the node is not talked to, in the words of a fragment.
+    pub(super) fn absence(self) -> &'static str {
+        match self {
+            Self::Running => "runs",
+            Self::Dead => "does not run",
+            Self::Hung => "does not answer",
+            Self::Foreign => "does not run; its port is held by a process that is not ours",
+            Self::Unknown => "cannot be seen from here",
+        }
+    }
+}
+
 /// One node in an answer.
 #[derive(Clone, Debug)]
 pub struct NodeAnswer {

@@ -172,7 +172,7 @@ pub(super) fn first_living(answer: &Answer) -> Result<&NodeAnswer> {
     of(ProcessState::Running).next().ok_or_else(|| {
         let hung = of(ProcessState::Hung);
         let nodes: Vec<NodeProblem> = hung
-            .map(|node| NodeProblem::new(node.addr, absence(node.process)))
+            .map(|node| NodeProblem::new(node.addr, node.process.absence()))
             .collect();
         if nodes.is_empty() {
             Error::NotRunning {
@@ -186,17 +186,6 @@ pub(super) fn first_living(answer: &Answer) -> Result<&NodeAnswer> {
             }
         }
     })
-}
-
-/// Why a node is not talked to, in the words of a fragment.
-pub(super) fn absence(process: ProcessState) -> &'static str {
-    match process {
-        ProcessState::Running => "runs",
-        ProcessState::Dead => "does not run",
-        ProcessState::Hung => "does not answer",
-        ProcessState::Foreign => "does not run; its port is held by a process that is not ours",
-        ProcessState::Unknown => "cannot be seen from here",
-    }
 }
 
 /// The variables that tell a program how to talk to the cluster of `answer`, which is kept in

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 
 use super::answer::{Answer, NodeAnswer, ProcessState};
 use super::context::Context;
-use super::env::{UNHEARD, absence, caution, first_living, secrets};
+use super::env::{UNHEARD, caution, first_living, secrets};
 use super::fleet::{Fleet, Life, Node};
 use super::status::status;
 use crate::client::{Connection, Fault};
@@ -77,7 +77,7 @@ pub async fn visit(context: &Context, target: Option<&Target>) -> Result<Visit> 
     let node = node.cloned().ok_or_else(|| Error::Nodes {
         message: "no node that is meant can be talked to".into(),
         nodes: meant()
-            .map(|node| NodeProblem::new(node.addr, absence(node.process)))
+            .map(|node| NodeProblem::new(node.addr, node.process.absence()))
             .collect(),
         hint: Some(UNHEARD),
     })?;
@@ -257,7 +257,7 @@ impl<'a> Talk<'a> {
         let process = process.unwrap_or(ProcessState::Unknown);
         if process != ProcessState::Running {
             if is_redirected {
-                return Err(format!("{was}, where the slot is, {}", absence(process)));
+                return Err(format!("{was}, where the slot is, {}", process.absence()));
             }
             let answer = status(self.context).await;
             let answer = answer.map_err(|error| error.to_string())?;
