@@ -463,12 +463,14 @@ impl<'a> Terminal<'a> {
             "100",
             "-y",
             "30",
-            "env PS1='$ ' sh",
+            "exec env PS1='$ ' sh",
         ]);
         command
             .env("PATH", path)
             .env("RCLUSTER_HOME", home)
             .env("HOME", sandbox.path())
+            // It starts what it is given by the user's shell, which may be any or none.
+            .env("SHELL", "/bin/sh")
             .current_dir("/");
         command.env_remove("RCLUSTER_NAME").env_remove("TMUX");
         assert!(command.status().expect("tmux is needed").success());

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use crate::sandbox::{Ran, Sandbox, edit_json, ports, signal};
+use crate::sandbox::{self, Ran, Sandbox, edit_json, ports, signal};
 
 /// Far longer than a shell takes to start on a loaded machine.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -46,8 +46,7 @@ struct Terminal {
 
 impl Terminal {
     fn new(sandbox: &Sandbox, shell: &str) -> Self {
-        let mut command = Command::new("script");
-        command.args(["-qfec", shell, "/dev/null"]);
+        let mut command = sandbox::on_a_terminal(shell);
         environment(sandbox, &mut command);
         let mut child = command
             .stdin(Stdio::piped())

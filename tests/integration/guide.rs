@@ -346,7 +346,11 @@ impl Shell {
         let file = self.sandbox.path().join(format!("step-{}", self.count));
         fs::write(
             &file,
-            format!("script -qfec '{quoted}' /dev/null <'{}'\n", pipes.display()),
+            // No user's shell between, as in `sandbox::on_a_terminal`.
+            format!(
+                "SHELL=/bin/sh script -qfec 'exec {quoted}' /dev/null <'{}'\n",
+                pipes.display()
+            ),
         )
         .expect("written");
         writeln!(self.input, "{}", file.display()).map_err(|_| "the shell is gone".to_owned())?;

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, TcpListener};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::sandbox::{Ran, Sandbox, free_ports, nodes, signal};
+use crate::sandbox::{self, Ran, Sandbox, free_ports, nodes, signal};
 
 fn keys(object: &Value) -> BTreeSet<&str> {
     let object = object
@@ -352,7 +352,7 @@ fn quiet_says_nothing_but_the_answer() {
 fn on_a_terminal(sandbox: &Sandbox, line: &str, environment: &[(&str, &str)]) -> String {
     let inner = sandbox.command(&[]);
     let program = inner.get_program().to_str().expect("UTF-8").to_owned();
-    let mut script = Command::new("script");
+    let mut script = sandbox::on_a_terminal(&format!("{program} {line}"));
     for (name, value) in inner.get_envs() {
         match value {
             Some(value) => script.env(name, value),
@@ -360,7 +360,6 @@ fn on_a_terminal(sandbox: &Sandbox, line: &str, environment: &[(&str, &str)]) ->
         };
     }
     script
-        .args(["-qec", &format!("{program} {line}"), "/dev/null"])
         .env("TERM", "xterm")
         .envs(environment.iter().copied())
         .stdin(Stdio::null());

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use rcluster::cli::{CommandLine, command};
 
-use crate::sandbox::{Ran, Sandbox};
+use crate::sandbox::{self, Ran, Sandbox};
 
 /// The words of every verb, `["server", "install"]`; none for the program itself.
 fn verbs() -> Vec<Vec<String>> {
@@ -276,8 +276,7 @@ fn on_a_terminal_a_page_is_shown_and_without_man_the_help() {
     let sandbox = Sandbox::new();
     let program = env!("CARGO_BIN_EXE_rcluster");
     let shown = |path: &str| {
-        let mut command = Command::new("/usr/bin/script");
-        command.args(["-qec", &format!("{program} man stop"), "/dev/null"]);
+        let mut command = sandbox::on_a_terminal(&format!("{program} man stop"));
         command
             .env("MANPAGER", "cat")
             .env("TERM", "dumb")

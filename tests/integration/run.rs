@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::sandbox::{Ran, Running, Sandbox, hang_up_is_heard, signal, wait_for};
+use crate::sandbox::{self, Ran, Running, Sandbox, hang_up_is_heard, signal, wait_for};
 
 /// The directory for the temporary homes of a test.
 fn tmp(sandbox: &Sandbox) -> PathBuf {
@@ -207,9 +207,8 @@ fn signals_are_passed_on_and_the_command_decides() {
 
 /// Types `keys` into a terminal of its own that `command` runs in, once `file` is there.
 fn on_a_terminal(sandbox: &Sandbox, line: &str, file: &Path, keys: &[u8]) -> Ran {
-    let mut terminal = Command::new("script");
+    let mut terminal = sandbox::on_a_terminal(line);
     terminal
-        .args(["-q", "-e", "-c", line, "/dev/null"])
         .env("RCLUSTER_HOME", sandbox.home())
         .current_dir(sandbox.path())
         .stdin(Stdio::piped());

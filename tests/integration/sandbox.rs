@@ -477,6 +477,17 @@ impl Drop for Stranger {
     }
 }
 
+/// `line` on a terminal of its own, by script(1); the exit code is that of `line`.
+pub(crate) fn on_a_terminal(line: &str) -> Command {
+    let mut command = Command::new("/usr/bin/script");
+    // The user's shell may be any or none, and some stand between: dash waits for what it runs, and an
+    // interrupt ends it.
+    command
+        .env("SHELL", "/bin/sh")
+        .args(["-qefc", &format!("exec {line}"), "/dev/null"]);
+    command
+}
+
 /// What a run of the program came to.
 pub(crate) struct Ran {
     pub(crate) line: String,

@@ -60,6 +60,8 @@ impl<'a> Terminal<'a> {
             .args(arguments)
             .current_dir("/")
             .env("LC_ALL", "C.UTF-8")
+            // It starts what it is given by the user's shell, which may be any or none.
+            .env("SHELL", "/bin/sh")
             .output()
             .expect("tmux runs; if it is not installed, install it as scripts/test does (Debian: apt-get install tmux)");
         assert!(output.status.success(), "tmux {arguments:?}: {output:?}");
