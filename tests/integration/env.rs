@@ -159,6 +159,8 @@ fn no_format_lets_a_hostile_home_say_anything() {
             command
                 .current_dir(sandbox.path())
                 .env("RCLUSTER_HOME", &home)
+                // fish 3.6 spoils what it inherits where the locale knows no such letters.
+                .env("LC_ALL", "C.UTF-8")
                 .env(
                     "R",
                     format!("{program} env --with-secrets --format {format}"),
