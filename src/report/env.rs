@@ -170,11 +170,13 @@ mod tests {
             _ => &mut command,
         };
         let may_lack = ["fish", "zsh"].contains(&shell);
+        // fish makes directories there.
+        let home = tempfile::tempdir().expect("a directory");
         let child = command
             .args(["-c", read])
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
-            .env("HOME", "/nonexistent")
+            .env("HOME", home.path())
             .env("LC_ALL", "C.UTF-8")
             .current_dir("/")
             .stdin(Stdio::piped())

@@ -159,6 +159,8 @@ fn no_format_lets_a_hostile_home_say_anything() {
             command
                 .current_dir(sandbox.path())
                 .env("RCLUSTER_HOME", &home)
+                // fish makes directories there.
+                .env("HOME", sandbox.path())
                 // fish 3.6 spoils what it inherits where the locale knows no such letters.
                 .env("LC_ALL", "C.UTF-8")
                 .env(
@@ -349,6 +351,7 @@ fn what_another_cluster_left_in_the_shell_is_ended() {
         let mut program = Command::new(shell);
         program
             .env_remove("REDISCLI_AUTH")
+            .env("HOME", sandbox.path())
             .env("RCLUSTER_HOME", sandbox.home());
         after(shell, &format!("{script}; env -0"), &mut program)
     };
