@@ -80,6 +80,11 @@ impl Connection {
         opened.unwrap_or(Err(Fault::Silent))
     }
 
+    /// From now on, answers may take so long.
+    pub fn answers_within(&mut self, limit: Duration) {
+        self.inner.set_response_timeout(limit);
+    }
+
     async fn open_with(
         addr: NodeAddr,
         access: &Access,

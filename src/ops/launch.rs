@@ -19,6 +19,10 @@ use crate::sys::process::{Epoch, Intent, now_ticks};
 /// How long a new server may take to answer one question.
 const FIRST_ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
+/// How long each later answer may take, if the verb may take as long. A busy machine takes the processor
+/// from a server for seconds; one that has answered, and dies, is not waited for.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
 /// How long a server that found its port taken may need to end.
 const DEATH_PATIENCE: Duration = Duration::from_millis(50);
 
@@ -166,6 +170,8 @@ impl Launch<'_> {
         let (events, done) = (&self.context.events, &std::cell::Cell::new(0));
         let someone_died = &std::cell::Cell::new(false);
         let access = &fleet.access;
+        let limit = ANSWER_LIMIT.min(self.context.timeout);
+        let limit = limit.max(FIRST_ANSWER_LIMIT);
         let chosen = fleet.nodes.iter_mut().enumerate();
         let chosen = chosen.filter(|(number, _)| numbers.contains(number));
         let tasks = chosen.map(async |(_, node)| {
@@ -176,6 +182,9 @@ impl Launch<'_> {
                 }
                 let fault = match node.connect(access, FIRST_ANSWER_LIMIT).await {
                     Ok(()) => {
+                        if let Some(connection) = &mut node.connection {
+                            connection.answers_within(limit);
+                        }
                         done.set(done.get() + 1);
                         let (done, of) = (done.get(), numbers.len());
                         events.emit(Event::Answered { done, of });

@@ -1,9 +1,11 @@
 //! `rcluster up`: ready when it returns, whatever there was before.
 
 use std::net::{Ipv6Addr, TcpListener};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use crate::sandbox::{Sandbox, free_ports, nodes};
-use crate::witness::{ask, assert_ready, ports};
+use crate::sandbox::{Sandbox, free_ports, nodes, signal, wait_for};
+use crate::witness::{Guest, ask, assert_ready, ports};
 
 fn up_is_ready(primaries: usize, replicas: usize, options: &str) {
     let sandbox = Sandbox::new();
@@ -109,6 +111,42 @@ fn up_forms_nodes_that_were_started() {
     assert_eq!(pid(&started), pid(&up), "the nodes are the same");
     assert_eq!(sandbox.ok("start --json").json()["changed"], false);
     sandbox.ok("down --yes");
+}
+
+/// A busy machine may take the processor from a server for seconds.
+#[test]
+fn a_server_that_stands_still_while_the_cluster_forms_is_waited_for() {
+    const STILL: Duration = Duration::from_secs(6);
+    let sandbox = Sandbox::new();
+    // It may be ready before it can be stopped.
+    for _ in 0..20 {
+        let base = u64::from(free_ports(6));
+        let mut up = sandbox.spawn(&format!("up --port {base} --ephemeral --json"));
+        let pid = wait_for("the last node to have been spoken to", || {
+            let said = Guest::default().try_ask("127.0.0.1", base + 5, &["INFO"]);
+            let said = said.ok()?.as_str()?.to_owned();
+            let field = |name: &str| said.lines().find_map(|line| line.strip_prefix(name));
+            if field("connected_clients:")? == "1" {
+                return None;
+            }
+            field("process_id:").map(str::to_owned)
+        });
+        signal("STOP", &pid);
+        let began = Instant::now();
+        while up.is_running() && began.elapsed() < STILL {
+            thread::sleep(Duration::from_millis(20));
+        }
+        let stood_still = began.elapsed() >= STILL;
+        signal("CONT", &pid);
+        let up = up.end();
+        assert_eq!(up.code, Some(0), "{up}");
+        assert_ready(&up.json(), 3, 1);
+        sandbox.gone("down --yes");
+        if stood_still {
+            return;
+        }
+    }
+    panic!("no server could be stopped in time");
 }
 
 #[test]
