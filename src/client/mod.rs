@@ -250,6 +250,11 @@ impl Connection {
         })
     }
 
+    /// `PING`. Whoever answers has read first what its sockets held when it was asked.
+    pub async fn ping(&self) -> Result<(), Fault> {
+        self.one(words("PING")).await.map(drop)
+    }
+
     /// `CLUSTER INFO`.
     pub async fn cluster_info(&self) -> Result<ClusterInfo, Fault> {
         Ok(ClusterInfo::try_from(&info(

@@ -21,7 +21,7 @@ const FIRST_ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
 /// How long each later answer may take, if the verb may take as long. A busy machine takes the processor
 /// from a server for seconds; one that has answered, and dies, is not waited for.
-const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 
 /// How long a server that found its port taken may need to end.
 const DEATH_PATIENCE: Duration = Duration::from_millis(50);

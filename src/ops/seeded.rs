@@ -4,11 +4,14 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
+
 use super::context::Context;
 use super::fleet::{Fleet, failed};
 use super::new::Made;
 use super::settle::settle;
 use super::start::put_back_on_failure;
+use super::wait::Patience;
 use crate::client::{Connection, Fault};
 use crate::cluster::{NodeId, Role, SlotRange};
 use crate::error::{NodeProblem, Result};
@@ -120,49 +123,25 @@ pub(super) async fn take_over(
     let mut taken = BTreeSet::new();
     for takeover in takeovers {
         let node = fleet.connection(takeover.node)?.clone();
-        let name = fleet
-            .names()
-            .get(takeover.node)
-            .cloned()
-            .unwrap_or_default();
-        let began = Instant::now();
-        let mut ticked: Option<Instant> = None;
-        // What it claims is what it knows its primary to own, and that primary must hear of it.
-        loop {
-            let lacks = match node.view(fleet.shards).await {
-                Ok(view) if view.info.current_epoch < highest => {
-                    Some("has not heard of every epoch".to_owned())
-                }
-                Ok(view) => lacks_for_takeover(&view, takeover, &taken),
-                Err(fault) => Some(fault.to_string()),
-            };
-            let Some(lacks) = lacks else { break };
-            fleet.refuse_dead_nodes()?;
-            let is_due = ticked.map_or(began.elapsed() > LINK_PATIENCE, |at| {
-                fleet.is_small() && at.elapsed() > NEXT_TICK
-            });
-            if is_due {
-                // A peer that did not listen at the first tick is tried again at the next.
-                context.reached(&format!("{name} {lacks}"));
-                fleet.tick_once().await?;
-                ticked = Some(Instant::now());
+        match wait_for_turn(context, fleet, takeover, &taken, highest, &patience).await? {
+            Turn::HoldsData => {
+                let name = fleet.names().get(takeover.node).cloned();
+                context.events.note(format!(
+                    "{} stays a replica: its shard holds data already",
+                    name.unwrap_or_default()
+                ));
+                continue;
             }
-            patience
-                .pause(Duration::from_micros(500), || {
-                    vec![NodeProblem::new(&name, lacks)]
-                })
-                .await?;
+            Turn::Elected => {}
+            Turn::Now => {
+                if let Err(fault) = node.take_over().await {
+                    let view = node.view(fleet.shards).await;
+                    if !view.is_ok_and(|view| has_taken_over(&view, takeover)) {
+                        return Err(one(fleet, takeover.node, &fault));
+                    }
+                }
+            }
         }
-        // Read right before the step: a takeover throws away what the old owner alone has.
-        if !is_empty(fleet, takeover).await? {
-            context.events.note(format!(
-                "{name} stays a replica: its shard holds data already"
-            ));
-            continue;
-        }
-        node.take_over()
-            .await
-            .map_err(|fault| one(fleet, takeover.node, &fault))?;
         let info = node
             .cluster_info()
             .await
@@ -172,8 +151,89 @@ pub(super) async fn take_over(
     Ok(())
 }
 
+/// What becomes of a node that is to take over.
+enum Turn {
+    /// It may.
+    Now,
+    /// The servers have elected it: its primary stood still for longer than the node timeout.
+    Elected,
+    /// It may not: its shard holds data.
+    HoldsData,
+}
+
+/// Waits until a node may take over, and every node knows what it must know before that.
+async fn wait_for_turn(
+    context: &Context,
+    fleet: &mut Fleet,
+    takeover: &Takeover,
+    taken: &BTreeSet<u64>,
+    highest: u64,
+    patience: &Patience,
+) -> Result<Turn> {
+    let node = fleet.connection(takeover.node)?.clone();
+    let began = Instant::now();
+    let mut ticked: Option<Instant> = None;
+    loop {
+        // What it claims is what it knows its primary to own, and that primary must hear of it.
+        let lacks = match node.view(fleet.shards).await {
+            Ok(view) if has_taken_over(&view, takeover) => return Ok(Turn::Elected),
+            Ok(view) if view.info.current_epoch < highest => {
+                Some("has not heard of every epoch".to_owned())
+            }
+            Ok(view) => lacks_for_takeover(&view, takeover, taken),
+            Err(fault) => Some(fault.to_string()),
+        };
+        let problems = match lacks {
+            Some(lacks) => {
+                let name = fleet.names().get(takeover.node).cloned();
+                vec![NodeProblem::new(name.unwrap_or_default(), lacks)]
+            }
+            // Read right before the step: a takeover throws away what the old owner alone has.
+            None => match tokio::join!(unread(fleet), is_empty(fleet, takeover)) {
+                (unread, empty) if unread.is_empty() => {
+                    return Ok(if empty? { Turn::Now } else { Turn::HoldsData });
+                }
+                (unread, _) => unread,
+            },
+        };
+        fleet.refuse_dead_nodes()?;
+        let is_due = ticked.map_or(began.elapsed() > LINK_PATIENCE, |at| {
+            fleet.is_small() && at.elapsed() > NEXT_TICK
+        });
+        if is_due {
+            // A peer that did not listen at the first tick is tried again at the next.
+            let problem = problems.first().map(ToString::to_string);
+            context.reached(&problem.unwrap_or_default());
+            fleet.tick_once().await?;
+            ticked = Some(Instant::now());
+        }
+        patience
+            .pause(Duration::from_micros(500), || problems)
+            .await?;
+    }
+}
+
+/// Who may not have read all that was said over the bus before now.
+///
+/// A node must have read what another said as a replica before it hears of that one's takeover. If the
+/// old owner's news overtakes it, on another link, Redis 7.2 to 8.2 take each of the two for the
+/// other's replica, and look for the primary of both for ever (`clusterNodeGetMaster`).
+async fn unread(fleet: &Fleet) -> Vec<NodeProblem> {
+    let asked = fleet.nodes.iter().enumerate().map(async |(number, node)| {
+        let fault = node.connection.as_ref()?.ping().await.err()?;
+        Some(fleet.problem(number, &fault))
+    });
+    join_all(asked).await.into_iter().flatten().collect()
+}
+
 fn one(fleet: &Fleet, number: usize, fault: &Fault) -> crate::error::Error {
     fleet.failure("forming failed", number, fault)
+}
+
+/// Whether a node owns already what it is to take over.
+fn has_taken_over(view: &View, takeover: &Takeover) -> bool {
+    view.myself()
+        .is_some_and(|me| me.role == Role::Primary && me.slots == [takeover.slots])
 }
 
 /// What a node lacks before it may take over; `None` if nothing.

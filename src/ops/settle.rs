@@ -216,9 +216,12 @@ impl Fleet {
     }
 
     /// Drops connections that broke, and makes them anew.
-    async fn reconnect_broken(&mut self, states: &[Result<Replication, Fault>]) {
-        for (node, state) in self.nodes.iter_mut().zip(states) {
-            if matches!(state, Err(fault) if fault.breaks_connection()) {
+    ///
+    /// A server closes a connection that waits in `WAIT` when it becomes a replica
+    /// (`disconnectAllBlockedClients`).
+    async fn reconnect_broken<T>(&mut self, looks: &[Result<T, Fault>]) {
+        for (node, look) in self.nodes.iter_mut().zip(looks) {
+            if matches!(look, Err(fault) if fault.breaks_connection()) {
                 node.connection = None;
             }
         }
@@ -242,10 +245,13 @@ impl Fleet {
         loop {
             let states = self.replications().await;
             let is_behind = |state: &Replication| state.replica && state.offset == 0;
+            let lacks = |state: &Result<Replication, Fault>| match state {
+                Ok(state) => is_behind(state).then(|| "has no offset yet".to_owned()),
+                Err(fault) => Some(fault.to_string()),
+            };
             let behind = self.nodes.iter().zip(&states);
             let behind: Vec<NodeProblem> = behind
-                .filter(|(_, state)| state.as_ref().is_ok_and(is_behind))
-                .map(|(node, _)| NodeProblem::new(node.addr, "has no offset yet"))
+                .filter_map(|(node, state)| Some(NodeProblem::new(node.addr, lacks(state)?)))
                 .collect();
             if behind.is_empty() {
                 return Ok(());
@@ -288,6 +294,7 @@ impl Fleet {
                 asked = Some(Instant::now());
             }
             self.refuse_dead_nodes()?;
+            self.reconnect_broken(&states).await;
             patience.pause(self.pause(), || behind).await?;
         }
     }
@@ -313,9 +320,7 @@ impl Fleet {
                 return Ok(());
             }
             self.refuse_dead_nodes()?;
-            if looks.iter().any(Result::is_err) {
-                self.connect().await.ok();
-            }
+            self.reconnect_broken(&looks).await;
             patience.pause(self.pause(), || problems).await?;
         }
     }

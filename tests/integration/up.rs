@@ -113,17 +113,27 @@ fn up_forms_nodes_that_were_started() {
     sandbox.ok("down --yes");
 }
 
-/// A busy machine may take the processor from a server for seconds.
+/// A busy machine may take the processor from a server for seconds. This one begins as a primary.
 #[test]
 fn a_server_that_stands_still_while_the_cluster_forms_is_waited_for() {
+    stands_still_while_the_cluster_forms(5);
+}
+
+/// Others may be elected in its place meanwhile.
+#[test]
+fn a_primary_to_be_that_stands_still_while_the_cluster_forms_is_waited_for() {
+    stands_still_while_the_cluster_forms(1);
+}
+
+fn stands_still_while_the_cluster_forms(index: u64) {
     const STILL: Duration = Duration::from_secs(6);
     let sandbox = Sandbox::new();
     // It may be ready before it can be stopped.
     for _ in 0..20 {
         let base = u64::from(free_ports(6));
         let mut up = sandbox.spawn(&format!("up --port {base} --ephemeral --json"));
-        let pid = wait_for("the last node to have been spoken to", || {
-            let said = Guest::default().try_ask("127.0.0.1", base + 5, &["INFO"]);
+        let pid = wait_for("the node to have been spoken to", || {
+            let said = Guest::default().try_ask("127.0.0.1", base + index, &["INFO"]);
             let said = said.ok()?.as_str()?.to_owned();
             let field = |name: &str| said.lines().find_map(|line| line.strip_prefix(name));
             if field("connected_clients:")? == "1" {
