@@ -250,7 +250,7 @@ impl Connection {
         })
     }
 
-    /// `PING`. Whoever answers has read first what its sockets held when it was asked.
+    /// `PING`.
     pub async fn ping(&self) -> Result<(), Fault> {
         self.one(words("PING")).await.map(drop)
     }

@@ -10,7 +10,7 @@ use super::seeded::{Takeover, take_over};
 use super::settle::{Pace, settle};
 use super::start::put_back_on_failure;
 use crate::client::{Connection, Fault};
-use crate::cluster::{NodeId, Role, SLOT_COUNT};
+use crate::cluster::{NodeId, NodeLine, Role, SLOT_COUNT};
 use crate::error::{Error, NodeProblem, Result};
 use crate::event::Event;
 use crate::plan::{Layout, Step, View, by_commands, finish, missing};
@@ -22,6 +22,10 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// How long the news of a takeover may take over the links that stand, before it is sent anew.
 const NEWS_PATIENCE: Duration = Duration::from_millis(15);
+
+/// How long a handshake may take. A server gives up one that took longer than the node timeout, or than
+/// 1 s if that is shorter (`clusterCron`): with a node that stood still, say.
+const HANDSHAKE: Duration = Duration::from_millis(1200);
 
 /// Makes a cluster of nodes that run, hold nothing and know only themselves.
 pub(super) async fn form(
@@ -35,12 +39,7 @@ pub(super) async fn form(
         nodes: fleet.nodes.len(),
     });
     let capabilities = programs.capabilities();
-    let values = forming_values(
-        fleet.nodes.len(),
-        manifest.spec.node_timeout_ms,
-        capabilities,
-        true,
-    );
+    let values = forming_values(manifest.spec.node_timeout_ms, capabilities, true);
     let all: Vec<usize> = (0..manifest.nodes.len()).collect();
     let journal = journal_for(context, Work::Forming, cluster, manifest, &values, &all)?;
     let ids: Vec<NodeId> = ids(fleet).await?;
@@ -216,8 +215,13 @@ async fn replicate(
             Ok(()) => return Ok(()),
             Err(fault @ Fault::Server { .. }) if is_behind(&fault) => {
                 fleet.refuse_dead_nodes()?;
-                if told.elapsed() > NEWS_PATIENCE
-                    && fault.to_string().contains(NOT_A_PRIMARY)
+                // News of a node that is known, or a new handshake: a MEET does for both.
+                let patience_for_news = if fault.to_string().contains(NOT_A_PRIMARY) {
+                    NEWS_PATIENCE
+                } else {
+                    HANDSHAKE
+                };
+                if told.elapsed() > patience_for_news
                     && let Some(addr) = fleet.nodes.get(node).map(|node| node.known_as)
                 {
                     let sent = fleet.connection(primary)?.meet(&[addr]).await;
@@ -244,25 +248,37 @@ fn is_behind(fault: &Fault) -> bool {
 }
 
 /// Has each acting owner tell its successor which slots it has: the packet that ends a handshake
-/// is not read for slots (`clusterProcessPacket`), so it takes another.
+/// is not read for slots (`clusterProcessPacket`), so it takes another. And has the successor make itself
+/// known where the owner gave up their handshake: whoever is not known is answered, and not heard.
 async fn spread_slots(context: &Context, fleet: &mut Fleet, takeovers: &[Takeover]) -> Result<()> {
     let patience = context.patience("the nodes to know each other's slots");
     loop {
         let mut problems = Vec::new();
         for takeover in takeovers {
-            let view = fleet.connection(takeover.node)?.view(fleet.shards).await;
-            let knows = view.is_ok_and(|view| {
-                view.nodes
-                    .iter()
-                    .any(|line| line.id == takeover.holder_id && line.slots == [takeover.slots])
-            });
-            let (Some(holder), Some(successor)) = (takeover.holder, fleet.nodes.get(takeover.node))
+            let (number, Some(holder)) = (takeover.node, takeover.holder) else {
+                continue;
+            };
+            let (node, owner) = (fleet.connection(number)?, fleet.connection(holder)?);
+            let (Some(successor), Some(acting)) =
+                (fleet.nodes.get(number), fleet.nodes.get(holder))
             else {
                 continue;
             };
+            let (own, others) = tokio::join!(node.view(false), owner.view(false));
+            let id = own.as_ref().ok().and_then(View::myself).map(|me| &me.id);
+            let is_known =
+                others.is_ok_and(|view| view.nodes.iter().any(|line| Some(&line.id) == id));
+            if !is_known {
+                // Without effect while the handshake is under way.
+                let sent = node.meet(&[acting.known_as]).await;
+                sent.map_err(|fault| fleet.failure("MEET was refused", number, &fault))?;
+                problems.push(NodeProblem::new(acting.addr, "does not know its successor"));
+            }
+            let owns = |line: &NodeLine| line.slots == [takeover.slots];
+            let knows = own.is_ok_and(|view| view.nodes.iter().any(owns));
             if !knows {
-                let fault = fleet.connection(holder)?.meet(&[successor.known_as]).await;
-                fault.map_err(|fault| fleet.failure("MEET was refused", holder, &fault))?;
+                let sent = owner.meet(&[successor.known_as]).await;
+                sent.map_err(|fault| fleet.failure("MEET was refused", holder, &fault))?;
                 problems.push(NodeProblem::new(
                     successor.addr,
                     "does not know its primary's slots",
@@ -297,7 +313,7 @@ pub(super) async fn finish_in_place(
         let answers = fleet.views().await;
         let problems = missing(&wanted, &answers);
         let views: Vec<Option<View>> = answers.into_iter().map(Result::ok).collect();
-        adopt_orphans(fleet, &views, &journal.phantoms).await?;
+        let adopted = adopt_orphans(fleet, &views, &journal.phantoms).await;
         let steps = finish(&layout, &views);
         // Everybody was asked, every slot has an owner, and nothing is left to be told: the rest
         // comes with time, and `settle` waits for it.
@@ -332,8 +348,10 @@ pub(super) async fn finish_in_place(
                 }
             }
             // A refusal is news of a state that has changed: the next look decides.
-            if let Err(error) = run(fleet, &allowed, &ids).await {
-                context.events.detail(error.to_string());
+            for done in [adopted, run(fleet, &allowed, &ids).await] {
+                if let Err(error) = done {
+                    context.events.detail(error.to_string());
+                }
             }
         }
         patience.pause(LOOK, || problems).await?;

@@ -115,6 +115,7 @@ pub(super) async fn form_or_verify(
     }
     let looks = fleet.settled_views(context).await?;
     let already = missing(&expected(&fleet, &manifest), &looks).is_empty();
+    fleet.wait_longer(context);
     let journal = Journal::new(context.verb, Work::Forming);
     let views = if already {
         // Somebody else, redis-cli say, has made it of our nodes; what is left is to say so.

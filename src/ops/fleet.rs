@@ -21,6 +21,10 @@ use crate::sys::sockets;
 /// How long one command to a node may take. Generous: many nodes on few cores are slow at first.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
+/// The same while nodes are formed, if the verb may take as long: a busy machine takes the processor
+/// from a server for seconds, and what was begun should be brought to its end.
+pub(super) const FORMING_LIMIT: Duration = Duration::from_secs(20);
+
 /// How many lines of a dead server's log are shown.
 const LOG_LINES: usize = 8;
 
@@ -256,6 +260,18 @@ impl Fleet {
         self
     }
 
+    /// Waits for answers for as long as forming may take, from now on.
+    pub(super) fn wait_longer(&mut self, context: &Context) {
+        self.limit = self.limit.max(FORMING_LIMIT.min(context.timeout));
+        for connection in self
+            .nodes
+            .iter_mut()
+            .filter_map(|node| node.connection.as_mut())
+        {
+            connection.answers_within(self.limit);
+        }
+    }
+
     /// How nodes are called in messages.
     pub(super) fn names(&self) -> Vec<String> {
         self.nodes
@@ -333,6 +349,21 @@ impl Fleet {
         }
     }
 
+    /// Drops connections that broke at the last look at all nodes, and makes them anew. Who cannot be
+    /// reached now is seen at the next look; fails if a node refuses for want of rights.
+    ///
+    /// A server closes a connection that waits in `WAIT` when it becomes a replica
+    /// (`disconnectAllBlockedClients`).
+    pub(super) async fn reconnect_broken<T>(&mut self, looks: &[Result<T, Fault>]) -> Result<()> {
+        for (node, look) in self.nodes.iter_mut().zip(looks) {
+            if matches!(look, Err(fault) if fault.breaks_connection()) {
+                node.connection = None;
+            }
+        }
+        let problems = self.connect().await.err();
+        refuse_refused(&problems.unwrap_or_default())
+    }
+
     /// Connects to every living node, and waits for those that do not answer yet. Fails at once
     /// if one ends meanwhile, or refuses for want of rights.
     pub(super) async fn connect_all(
@@ -342,12 +373,7 @@ impl Fleet {
     ) -> Result<()> {
         let mut said = false;
         while let Err(problems) = self.connect().await {
-            if let Some((problem, _)) = problems.iter().find(|(_, fault)| fault.is_refusal()) {
-                return Err(Error::Refused {
-                    node: problem.node.clone(),
-                    message: problem.message.clone(),
-                });
-            }
+            refuse_refused(&problems)?;
             self.refuse_dead_nodes()?;
             if let Some((problem, _)) = problems
                 .first()
@@ -539,6 +565,17 @@ impl Fleet {
             .filter(|&number| self.nodes.get(number).is_some_and(&test))
             .collect()
     }
+}
+
+/// Fails if a node could not be connected to for want of rights.
+fn refuse_refused(problems: &[(NodeProblem, Fault)]) -> Result<()> {
+    let refused = problems.iter().find(|(_, fault)| fault.is_refusal());
+    refused.map_or(Ok(()), |(NodeProblem { node, message, .. }, _)| {
+        Err(Error::Refused {
+            node: node.clone(),
+            message: message.clone(),
+        })
+    })
 }
 
 /// The error of work that failed on some nodes.

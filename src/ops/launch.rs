@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::context::Context;
-use super::fleet::{Fleet, Life};
+use super::fleet::{FORMING_LIMIT, Fleet, Life};
 use super::programs::Programs;
 use crate::error::{Error, NodeProblem, Result};
 use crate::event::Event;
@@ -18,10 +18,6 @@ use crate::sys::process::{Epoch, Intent, now_ticks};
 
 /// How long a new server may take to answer one question.
 const FIRST_ANSWER_LIMIT: Duration = Duration::from_secs(2);
-
-/// How long each later answer may take, if the verb may take as long. A busy machine takes the processor
-/// from a server for seconds; one that has answered, and dies, is not waited for.
-const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 
 /// How long a server that found its port taken may need to end.
 const DEATH_PATIENCE: Duration = Duration::from_millis(50);
@@ -170,7 +166,8 @@ impl Launch<'_> {
         let (events, done) = (&self.context.events, &std::cell::Cell::new(0));
         let someone_died = &std::cell::Cell::new(false);
         let access = &fleet.access;
-        let limit = ANSWER_LIMIT.min(self.context.timeout);
+        // One that has answered, and dies, is not waited for.
+        let limit = FORMING_LIMIT.min(self.context.timeout);
         let limit = limit.max(FIRST_ANSWER_LIMIT);
         let chosen = fleet.nodes.iter_mut().enumerate();
         let chosen = chosen.filter(|(number, _)| numbers.contains(number));

@@ -11,7 +11,7 @@ use super::access::access;
 use super::clean::remove_node_dirs;
 use super::commands::user_conf;
 use super::context::Context;
-use super::fleet::{Fleet, Life, Node};
+use super::fleet::{FORMING_LIMIT, Fleet, Life, Node};
 use super::launch::Launch;
 use super::limits::fit_programs;
 use super::programs::{Programs, agree_on_shards};
@@ -36,9 +36,6 @@ const PORT_TRIES: usize = 5;
 /// How long servers may take to end by themselves when what was made is removed: killed at once,
 /// Redis 6.2 leaves a fork behind that waits for it for 5 s.
 const UNMAKING: Duration = Duration::from_secs(2);
-
-/// How long placeholders may be silent, in milliseconds.
-const PLACEHOLDER_TIMEOUT: u64 = 30_000;
 
 /// How long what a killed server has forked may take to end, with next to nothing to write.
 const FORKS: Duration = Duration::from_secs(2);
@@ -300,7 +297,8 @@ pub(super) async fn make_nodes(
         }
     }
 
-    let mut values = values_for(&manifest, capabilities, work, seed.as_ref());
+    let timeout = manifest.spec.node_timeout_ms;
+    let mut values = server::forming_values(timeout, capabilities, work == Work::Seeding);
     cluster.write_manifest(&manifest)?;
     // Written before the first directory: whatever exists from here on is known to be new.
     cluster.write_journal(&Journal::new(context.verb, work))?;
@@ -342,7 +340,7 @@ pub(super) async fn make_nodes(
         seven: capabilities.seven,
         shards: capabilities.seven && agree_on_shards(&manifest),
         access: access(cluster, &manifest)?,
-        limit: Duration::from_secs(5),
+        limit: FORMING_LIMIT,
     }
     .within(context);
     let pace = Pace::fresh(&values, capabilities);
@@ -458,28 +456,6 @@ pub(super) fn journal_for(
         }
     }
     Ok(journal)
-}
-
-/// What is to be different while the nodes of a new cluster are formed.
-fn values_for(
-    manifest: &Manifest,
-    capabilities: Capabilities,
-    work: Work,
-    seed: Option<&Seeded>,
-) -> Vec<(&'static str, String)> {
-    let (count, timeout) = (manifest.nodes.len(), manifest.spec.node_timeout_ms);
-    let mut values = server::forming_values(count, timeout, capabilities, work == Work::Seeding);
-    if seed.is_some_and(|seeded| seeded.seed.technique == Technique::Phantom) {
-        // Should we be held up, a placeholder must not be found dead: with most primaries dead the
-        // cluster fails, and nobody may take over.
-        for (name, value) in &mut values {
-            if *name == "cluster-node-timeout" {
-                let timeout = value.parse().unwrap_or(PLACEHOLDER_TIMEOUT);
-                *value = timeout.max(PLACEHOLDER_TIMEOUT).to_string();
-            }
-        }
-    }
-    values
 }
 
 /// A seed and the port that stands for phantoms while the nodes start.

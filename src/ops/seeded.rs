@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use tokio::time::timeout;
 
 use super::context::Context;
 use super::fleet::{Fleet, failed};
@@ -13,7 +14,7 @@ use super::settle::settle;
 use super::start::put_back_on_failure;
 use super::wait::Patience;
 use crate::client::{Connection, Fault};
-use crate::cluster::{NodeId, Role, SlotRange};
+use crate::cluster::{NodeId, NodeLine, Role, SlotRange};
 use crate::error::{NodeProblem, Result};
 use crate::event::Event;
 use crate::plan::{Technique, View};
@@ -122,43 +123,56 @@ pub(super) async fn take_over(
     let patience = context.patience("the primaries to take over");
     let mut taken = BTreeSet::new();
     for takeover in takeovers {
-        let node = fleet.connection(takeover.node)?.clone();
-        match wait_for_turn(context, fleet, takeover, &taken, highest, &patience).await? {
-            Turn::HoldsData => {
-                let name = fleet.names().get(takeover.node).cloned();
-                context.events.note(format!(
-                    "{} stays a replica: its shard holds data already",
-                    name.unwrap_or_default()
-                ));
-                continue;
-            }
-            Turn::Elected => {}
-            Turn::Now => {
-                if let Err(fault) = node.take_over().await {
-                    let view = node.view(fleet.shards).await;
-                    if !view.is_ok_and(|view| has_taken_over(&view, takeover)) {
-                        return Err(one(fleet, takeover.node, &fault));
-                    }
+        let epoch =
+            match wait_for_turn(context, fleet, takeover, &taken, highest, &patience).await? {
+                Turn::Now => step(fleet, takeover).await?,
+                Turn::Elected(epoch) => epoch,
+                Turn::HoldsData => {
+                    context.events.note(format!(
+                        "{} stays a replica: its shard holds data already",
+                        name(fleet, takeover)
+                    ));
+                    continue;
                 }
-            }
-        }
-        let info = node
-            .cluster_info()
-            .await
-            .map_err(|fault| one(fleet, takeover.node, &fault))?;
-        taken.insert(info.my_epoch);
+            };
+        taken.insert(epoch);
     }
     Ok(())
+}
+
+/// The takeover itself; the config epoch of who owns the slots now.
+async fn step(fleet: &mut Fleet, takeover: &Takeover) -> Result<u64> {
+    let number = takeover.node;
+    if let Err(fault) = fleet.connection(number)?.take_over().await {
+        // It may have been done, by that command or by an election just before it.
+        let looks = ping(fleet).await;
+        fleet.reconnect_broken(&looks).await?;
+        let epoch = view(fleet, number).await.ok();
+        let epoch = epoch.and_then(|view| new_owner(&view, takeover));
+        return epoch.ok_or_else(|| one(fleet, number, &fault));
+    }
+    let info = fleet.connection(number)?.cluster_info().await;
+    info.map(|info| info.my_epoch)
+        .map_err(|fault| one(fleet, number, &fault))
 }
 
 /// What becomes of a node that is to take over.
 enum Turn {
     /// It may.
     Now,
-    /// The servers have elected it: its primary stood still for longer than the node timeout.
-    Elected,
+    /// The acting owner stood still for longer than the node timeout, and the servers elected another
+    /// with this config epoch: this one or, of several replicas, any.
+    Elected(u64),
     /// It may not: its shard holds data.
     HoldsData,
+}
+
+/// What a node waits for that is to take over.
+enum Lacks {
+    /// What the next tick may bring.
+    News(String),
+    /// Answers, one for each node; not every one answered.
+    Answers(Vec<Result<(), Fault>>),
 }
 
 /// Waits until a node may take over, and every node knows what it must know before that.
@@ -170,70 +184,121 @@ async fn wait_for_turn(
     highest: u64,
     patience: &Patience,
 ) -> Result<Turn> {
-    let node = fleet.connection(takeover.node)?.clone();
     let began = Instant::now();
     let mut ticked: Option<Instant> = None;
+    let mut problems = vec![NodeProblem::new(name(fleet, takeover), "does not answer")];
     loop {
-        // What it claims is what it knows its primary to own, and that primary must hear of it.
-        let lacks = match node.view(fleet.shards).await {
-            Ok(view) if has_taken_over(&view, takeover) => return Ok(Turn::Elected),
-            Ok(view) if view.info.current_epoch < highest => {
-                Some("has not heard of every epoch".to_owned())
-            }
-            Ok(view) => lacks_for_takeover(&view, takeover, taken),
-            Err(fault) => Some(fault.to_string()),
+        let look = look(fleet, takeover, taken, highest);
+        let Ok(look) = timeout(patience.left(), look).await else {
+            return Err(patience.timed_out(problems));
         };
-        let problems = match lacks {
-            Some(lacks) => {
-                let name = fleet.names().get(takeover.node).cloned();
-                vec![NodeProblem::new(name.unwrap_or_default(), lacks)]
-            }
-            // Read right before the step: a takeover throws away what the old owner alone has.
-            None => match tokio::join!(unread(fleet), is_empty(fleet, takeover)) {
-                (unread, empty) if unread.is_empty() => {
-                    return Ok(if empty? { Turn::Now } else { Turn::HoldsData });
-                }
-                (unread, _) => unread,
-            },
+        let lacks = match look? {
+            Ok(turn) => return Ok(turn),
+            Err(lacks) => lacks,
         };
         fleet.refuse_dead_nodes()?;
-        let is_due = ticked.map_or(began.elapsed() > LINK_PATIENCE, |at| {
-            fleet.is_small() && at.elapsed() > NEXT_TICK
-        });
-        if is_due {
-            // A peer that did not listen at the first tick is tried again at the next.
-            let problem = problems.first().map(ToString::to_string);
-            context.reached(&problem.unwrap_or_default());
-            fleet.tick_once().await?;
-            ticked = Some(Instant::now());
+        match lacks {
+            Lacks::News(what) => {
+                let is_due = ticked.map_or(began.elapsed() > LINK_PATIENCE, |at| {
+                    fleet.is_small() && at.elapsed() > NEXT_TICK
+                });
+                if is_due {
+                    // A peer that did not listen at the first tick is tried again at the next.
+                    context.reached(&format!("{} {what}", name(fleet, takeover)));
+                    fleet.tick_once().await?;
+                    ticked = Some(Instant::now());
+                }
+                problems = vec![NodeProblem::new(name(fleet, takeover), what)];
+            }
+            Lacks::Answers(looks) => {
+                let silent = looks.iter().enumerate();
+                let silent =
+                    silent.filter_map(|(number, look)| Some((number, look.as_ref().err()?)));
+                problems = silent
+                    .map(|(number, fault)| fleet.problem(number, fault))
+                    .collect();
+                fleet.reconnect_broken(&looks).await?;
+            }
         }
         patience
-            .pause(Duration::from_micros(500), || problems)
+            .pause(Duration::from_micros(500), || problems.clone())
             .await?;
     }
 }
 
-/// Who may not have read all that was said over the bus before now.
+/// Looks whether a node may take over.
 ///
-/// A node must have read what another said as a replica before it hears of that one's takeover. If the
-/// old owner's news overtakes it, on another link, Redis 7.2 to 8.2 take each of the two for the
-/// other's replica, and look for the primary of both for ever (`clusterNodeGetMaster`).
-async fn unread(fleet: &Fleet) -> Vec<NodeProblem> {
-    let asked = fleet.nodes.iter().enumerate().map(async |(number, node)| {
-        let fault = node.connection.as_ref()?.ping().await.err()?;
-        Some(fleet.problem(number, &fault))
+/// Before it does, every node must have read what it said as a replica. If the old owner's news of
+/// the takeover overtakes that, on another link, Redis 8.2 takes each of the two for the other's
+/// replica, and looks for the primary of both for ever (`clusterNodeGetMaster`).
+async fn look(
+    fleet: &Fleet,
+    takeover: &Takeover,
+    taken: &BTreeSet<u64>,
+    highest: u64,
+) -> Result<Result<Turn, Lacks>> {
+    let stand = |view: Result<View, Fault>| match view {
+        Ok(view) => match new_owner(&view, takeover) {
+            Some(epoch) => Ok(Turn::Elected(epoch)),
+            None if view.info.current_epoch < highest => Err("has not heard of every epoch".into()),
+            None => lacks_for_takeover(&view, takeover, taken).map_or(Ok(Turn::Now), Err),
+        },
+        Err(fault) => Err(fault.to_string()),
+    };
+    let first = view(fleet, takeover.node).await;
+    let is_silent = first.is_err();
+    let first = stand(first);
+    if !is_silent && !matches!(first, Ok(Turn::Now)) {
+        return Ok(first.map_err(Lacks::News));
+    }
+    // A server that answers has read what its sockets held, and queued answers to peers; when it answers
+    // again, it has sent them; and they have been read when their readers answer once more.
+    for _ in 0..3 {
+        let answers = ping(fleet).await;
+        if answers.iter().any(Result::is_err) {
+            return Ok(Err(Lacks::Answers(answers)));
+        }
+    }
+    // Read right before the step: a takeover throws away what the old owner alone has.
+    let (second, empty) = tokio::join!(view(fleet, takeover.node), is_empty(fleet, takeover));
+    let turn = match stand(second) {
+        Ok(Turn::Now) if !empty? => Ok(Turn::HoldsData),
+        stand => stand,
+    };
+    Ok(turn.map_err(Lacks::News))
+}
+
+/// What a node sees. Nothing here depends on its `CLUSTER SHARDS`.
+async fn view(fleet: &Fleet, number: usize) -> Result<View, Fault> {
+    match fleet.connection(number) {
+        Ok(node) => node.view(false).await,
+        Err(_) => Err(Fault::Silent),
+    }
+}
+
+/// Whether each node answers.
+async fn ping(fleet: &Fleet) -> Vec<Result<(), Fault>> {
+    let asked = fleet.nodes.iter().map(async |node| match &node.connection {
+        Some(connection) => connection.ping().await,
+        None => Err(Fault::Silent),
     });
-    join_all(asked).await.into_iter().flatten().collect()
+    join_all(asked).await
+}
+
+fn name(fleet: &Fleet, takeover: &Takeover) -> String {
+    let node = fleet.nodes.get(takeover.node);
+    node.map_or(String::new(), |node| node.addr.to_string())
 }
 
 fn one(fleet: &Fleet, number: usize, fault: &Fault) -> crate::error::Error {
     fleet.failure("forming failed", number, fault)
 }
 
-/// Whether a node owns already what it is to take over.
-fn has_taken_over(view: &View, takeover: &Takeover) -> bool {
-    view.myself()
-        .is_some_and(|me| me.role == Role::Primary && me.slots == [takeover.slots])
+/// The config epoch of who has taken the place of the acting owner, if somebody has.
+fn new_owner(view: &View, takeover: &Takeover) -> Option<u64> {
+    let owns = |line: &&NodeLine| line.slots == [takeover.slots];
+    let owner = view.nodes.iter().find(owns)?;
+    (owner.id != takeover.holder_id).then_some(owner.config_epoch)
 }
 
 /// What a node lacks before it may take over; `None` if nothing.

@@ -97,7 +97,9 @@ pub(super) async fn settle(
         put_back(fleet, journal).await?;
         views = fleet.wait_for_views(context, &wanted, &Nudge::Meet).await?;
     }
-    fleet.write_to_primaries(context, &views).await?;
+    while !fleet.write_to_primaries(context, &views).await? {
+        views = fleet.wait_for_views(context, &wanted, &Nudge::Meet).await?;
+    }
     let before = manifest.clone();
     let ids = views
         .iter()
@@ -179,7 +181,7 @@ impl Fleet {
             if began.elapsed() > SYNC_PATIENCE {
                 self.refuse_vain_sync(&states)?;
             }
-            self.reconnect_broken(&states).await;
+            self.reconnect_broken(&states).await?;
             patience.pause(self.pause(), || problems).await?;
         }
     }
@@ -213,20 +215,6 @@ impl Fleet {
             }
         }
         Ok(())
-    }
-
-    /// Drops connections that broke, and makes them anew.
-    ///
-    /// A server closes a connection that waits in `WAIT` when it becomes a replica
-    /// (`disconnectAllBlockedClients`).
-    async fn reconnect_broken<T>(&mut self, looks: &[Result<T, Fault>]) {
-        for (node, look) in self.nodes.iter_mut().zip(looks) {
-            if matches!(look, Err(fault) if fault.breaks_connection()) {
-                node.connection = None;
-            }
-        }
-        // Whoever cannot be reached now is seen at the next look.
-        self.connect().await.ok();
     }
 
     /// Waits until every replica's offset is above 0: only then `CLUSTER SLOTS` may list it
@@ -294,7 +282,7 @@ impl Fleet {
                 asked = Some(Instant::now());
             }
             self.refuse_dead_nodes()?;
-            self.reconnect_broken(&states).await;
+            self.reconnect_broken(&states).await?;
             patience.pause(self.pause(), || behind).await?;
         }
     }
@@ -320,7 +308,7 @@ impl Fleet {
                 return Ok(());
             }
             self.refuse_dead_nodes()?;
-            self.reconnect_broken(&looks).await;
+            self.reconnect_broken(&looks).await?;
             patience.pause(self.pause(), || problems).await?;
         }
     }
@@ -331,8 +319,8 @@ impl Fleet {
             .max(Duration::from_micros(100) * u32::try_from(self.nodes.len()).unwrap_or(u32::MAX))
     }
 
-    /// Writes to each primary until all take it.
-    pub(super) async fn write_to_primaries(&self, context: &Context, views: &[View]) -> Result<()> {
+    /// Writes to each primary until all take it; `false` if somebody else owns its slots by now.
+    async fn write_to_primaries(&self, context: &Context, views: &[View]) -> Result<bool> {
         let patience = context.patience("every primary to take a write");
         let views: Vec<(usize, &View)> = views.iter().enumerate().collect();
         let began = Instant::now();
@@ -349,12 +337,17 @@ impl Fleet {
                 ));
             }
             if problems.is_empty() && lasting.is_empty() {
-                return Ok(());
+                return Ok(true);
             }
+            let has_moved = |problem: &NodeProblem| problem.message.starts_with("MOVED");
+            let have_moved = problems.iter().any(has_moved);
             let problems = problems.into_iter().chain(lasting).collect();
             patience
                 .pause(Duration::from_millis(5), || problems)
                 .await?;
+            if have_moved {
+                return Ok(false);
+            }
         }
     }
 

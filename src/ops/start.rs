@@ -246,8 +246,8 @@ pub(super) async fn bring_up(
         refuse_to_wipe(cluster, manifest, &mut fleet, &dead, &wish.forgetting).await?;
         let mut values = Vec::new();
         if manifest.formed || journal.is_forming() {
-            let (count, timeout) = (fleet.nodes.len(), manifest.spec.node_timeout_ms);
-            values = forming_values(count, timeout, programs.capabilities(), false);
+            let timeout = manifest.spec.node_timeout_ms;
+            values = forming_values(timeout, programs.capabilities(), false);
         }
         let ports = context.lock_ports().await?;
         refuse_taken_ports(manifest, &fleet, &dead)?;

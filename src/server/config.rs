@@ -24,13 +24,14 @@ pub const FORMING: [(&str, &str); 5] = [
     ("cluster-node-timeout", ""),
 ];
 
-/// From this many nodes on they start so slowly on a small machine that silence is no failure yet.
-const MANY: usize = 20;
+/// How long a node may be silent while a cluster forms, in milliseconds, if the user's own limit is not
+/// longer. A busy machine takes the processor from a server for seconds, and from us: meanwhile nobody
+/// is to be elected in its place, no handshake given up, and no placeholder found dead.
+const FORMING_TIMEOUT: u64 = 30_000;
 
-/// The values we give while `nodes` nodes that hold nothing are made a cluster (`fresh`), or while
-/// nodes with data start again.
+/// The values we give while nodes that hold nothing are made a cluster (`fresh`), or while nodes with
+/// data start again.
 pub fn forming_values(
-    nodes: usize,
     user_timeout_ms: u64,
     capabilities: Capabilities,
     fresh: bool,
@@ -45,11 +46,7 @@ pub fn forming_values(
             values.push(("repl-diskless-load", "on-empty-db".to_owned()));
         }
         // `ops::ready` shortens it for a moment, to have nodes ping each other.
-        let node_timeout = if nodes >= MANY {
-            30_000
-        } else {
-            user_timeout_ms.max(2000)
-        };
+        let node_timeout = user_timeout_ms.max(FORMING_TIMEOUT);
         values.push(("cluster-node-timeout", node_timeout.to_string()));
     }
     values
