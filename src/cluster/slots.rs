@@ -47,6 +47,8 @@ pub struct ShardNode {
     pub id: NodeId,
     /// `health:online`; the others are `failed` and `loading`.
     pub online: bool,
+    /// Which shard of the answer it stands in, from 0: those of a shard have the same number.
+    pub shard: usize,
 }
 
 /// Reads the answer to `CLUSTER SHARDS` (7.0 and newer) and flattens it to its nodes.
@@ -54,12 +56,13 @@ pub struct ShardNode {
 /// In RESP2 every map is a list of names and values in turn.
 pub fn parse_shards(reply: &Reply) -> Result<Vec<ShardNode>, ParseError> {
     let mut found = Vec::new();
-    for shard in reply.list()? {
+    for (number, shard) in reply.list()?.iter().enumerate() {
         let nodes = field(shard, "nodes")?;
         for node in nodes.list()? {
             found.push(ShardNode {
                 id: field(node, "id")?.text()?.parse()?,
                 online: field(node, "health")?.text()? == "online",
+                shard: number,
             });
         }
     }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
+
 use super::context::Context;
 use super::fleet::{Fleet, failed};
 use super::new::journal_for;
@@ -10,7 +12,7 @@ use super::seeded::{Takeover, take_over};
 use super::settle::{Pace, settle};
 use super::start::put_back_on_failure;
 use crate::client::{Connection, Fault};
-use crate::cluster::{NodeId, NodeLine, Role, SLOT_COUNT};
+use crate::cluster::{NodeId, Role, SLOT_COUNT};
 use crate::error::{Error, NodeProblem, Result};
 use crate::event::Event;
 use crate::plan::{Layout, Step, View, by_commands, finish, missing};
@@ -22,6 +24,10 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// How long the news of a takeover may take over the links that stand, before it is sent anew.
 const NEWS_PATIENCE: Duration = Duration::from_millis(15);
+
+/// How long the news of a new replica may take, before it is sent anew: by a MEET, which closes links that
+/// would have brought it.
+const ROLE_PATIENCE: Duration = Duration::from_millis(250);
 
 /// How long a handshake may take. A server gives up one that took longer than the node timeout, or than
 /// 1 s if that is shorter (`clusterCron`): with a node that stood still, say.
@@ -248,41 +254,60 @@ fn is_behind(fault: &Fault) -> bool {
 }
 
 /// Has each acting owner tell its successor which slots it has: the packet that ends a handshake
-/// is not read for slots (`clusterProcessPacket`), so it takes another. And has the successor make itself
-/// known where the owner gave up their handshake: whoever is not known is answered, and not heard.
+/// is not read for slots (`clusterProcessPacket`), so it takes another. And has each successor tell
+/// everybody whose replica it is: who hears of that after the takeover may hang (see `take_over`), and an
+/// owner that gave up their handshake answers it without hearing it.
 async fn spread_slots(context: &Context, fleet: &mut Fleet, takeovers: &[Takeover]) -> Result<()> {
     let patience = context.patience("the nodes to know each other's slots");
+    let mut told = Instant::now();
     loop {
+        let is_due = told.elapsed() > ROLE_PATIENCE;
+        let looks = fleet.nodes.iter().map(async |node| match &node.connection {
+            Some(connection) => connection.view(fleet.shards).await.ok(),
+            None => None,
+        });
+        let views = join_all(looks).await;
         let mut problems = Vec::new();
         for takeover in takeovers {
             let (number, Some(holder)) = (takeover.node, takeover.holder) else {
                 continue;
             };
-            let (node, owner) = (fleet.connection(number)?, fleet.connection(holder)?);
-            let (Some(successor), Some(acting)) =
-                (fleet.nodes.get(number), fleet.nodes.get(holder))
-            else {
+            let Some(Some(own)) = views.get(number) else {
+                problems.push(fleet.problem(number, &Fault::Silent));
                 continue;
             };
-            let (own, others) = tokio::join!(node.view(false), owner.view(false));
-            let id = own.as_ref().ok().and_then(View::myself).map(|me| &me.id);
-            let is_known =
-                others.is_ok_and(|view| view.nodes.iter().any(|line| Some(&line.id) == id));
-            if !is_known {
-                // Without effect while the handshake is under way.
-                let sent = node.meet(&[acting.known_as]).await;
-                sent.map_err(|fault| fleet.failure("MEET was refused", number, &fault))?;
-                problems.push(NodeProblem::new(acting.addr, "does not know its successor"));
-            }
-            let owns = |line: &NodeLine| line.slots == [takeover.slots];
-            let knows = own.is_ok_and(|view| view.nodes.iter().any(owns));
-            if !knows {
-                let sent = owner.meet(&[successor.known_as]).await;
+            if !own.nodes.iter().any(|line| line.slots == [takeover.slots]) {
+                let sent = fleet.introduce(fleet.connection(holder)?, [number].into_iter());
+                let sent = sent.await;
                 sent.map_err(|fault| fleet.failure("MEET was refused", holder, &fault))?;
                 problems.push(NodeProblem::new(
-                    successor.addr,
+                    own_name(fleet, number),
                     "does not know its primary's slots",
                 ));
+            }
+            let Some(me) = own.myself() else { continue };
+            let is_told = |view: &View| {
+                let mut lines = view.nodes.iter();
+                let shard = |id: &NodeId| {
+                    let node = view.shards.iter().flatten().find(|node| node.id == *id)?;
+                    Some(node.shard)
+                };
+                lines.any(|line| line.id == me.id && line.role == me.role && !line.flags.handshake)
+                    && shard(&me.id) == shard(&takeover.holder_id)
+            };
+            let untold: Vec<usize> = (0..views.len())
+                .filter(|&other| !matches!(views.get(other), Some(Some(view)) if is_told(view)))
+                .collect();
+            if !untold.is_empty() {
+                if is_due {
+                    let sent = fleet.introduce(fleet.connection(number)?, untold.iter().copied());
+                    let sent = sent.await;
+                    sent.map_err(|fault| fleet.failure("MEET was refused", number, &fault))?;
+                    told = Instant::now();
+                }
+                problems.extend(untold.iter().map(|&other| {
+                    NodeProblem::new(own_name(fleet, other), "does not know a replica yet")
+                }));
             }
         }
         if problems.is_empty() {
@@ -294,6 +319,10 @@ async fn spread_slots(context: &Context, fleet: &mut Fleet, takeovers: &[Takeove
             .pause(Duration::from_millis(15), || problems)
             .await?;
     }
+}
+
+fn own_name(fleet: &Fleet, number: usize) -> String {
+    fleet.names().get(number).cloned().unwrap_or_default()
 }
 
 /// Brings nodes in any state between unformed and formed to *ready*, keeping whatever they hold:

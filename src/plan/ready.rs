@@ -476,6 +476,7 @@ mod tests {
                     .map(|c| ShardNode {
                         id: id(c),
                         online: true,
+                        shard: 0,
                     })
                     .collect(),
             ),
